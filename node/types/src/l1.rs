@@ -1,0 +1,78 @@
+//! The three L1 steps of a batch.
+
+use alloy_primitives::B256;
+
+use crate::{ChainId, L1BatchNumber};
+
+/// One of the three L1 steps of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StepKind {
+    /// The batch's commitment is stored on L1.
+    Commit,
+    /// Its proof is accepted.
+    Prove,
+    /// It is executed: final.
+    Execute,
+}
+
+/// How sure a transaction on the settlement layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Finality {
+    /// Seen, or only claimed; may still vanish.
+    Pending,
+    /// At or below the settlement layer's `safe` block.
+    FastFinalized,
+    /// At or below the settlement layer's `finalized` block.
+    Finalized,
+}
+
+/// A transaction on the settlement layer that made a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepTx {
+    /// Hash of the transaction.
+    pub tx_hash: B256,
+    /// When the main node says the step was made: RFC 3339, handed on as it came.
+    pub at: String,
+    /// Chain the transaction is on.
+    pub chain_id: ChainId,
+    /// How sure it is, by what this replica saw on the settlement layer.
+    pub finality: Finality,
+}
+
+/// The steps that a batch has made. A later step implies the earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchSteps {
+    /// Commit transaction.
+    pub commit: Option<StepTx>,
+    /// Prove transaction.
+    pub prove: Option<StepTx>,
+    /// Execute transaction.
+    pub execute: Option<StepTx>,
+}
+
+impl BatchSteps {
+    /// The transaction that made `kind`.
+    pub fn get(&self, kind: StepKind) -> Option<&StepTx> {
+        match kind {
+            StepKind::Commit => self.commit.as_ref(),
+            StepKind::Prove => self.prove.as_ref(),
+            StepKind::Execute => self.execute.as_ref(),
+        }
+    }
+
+    /// Whether the batch is final: executed in a finalized block.
+    pub fn is_final(&self) -> bool {
+        self.execute.as_ref().is_some_and(|tx| tx.finality == Finality::Finalized)
+    }
+}
+
+/// What the main node says a batch's root and commitment are. A claim, until compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchClaim {
+    /// The batch.
+    pub number: L1BatchNumber,
+    /// Root of the state tree after it; absent while the main node computes it.
+    pub root: Option<crate::StateRoot>,
+    /// Commitment; absent while the main node computes it.
+    pub commitment: Option<crate::Commitment>,
+}

@@ -1,0 +1,41 @@
+//! The protocol's words as plain data: numbers, hashes, blocks, batches, transactions, outcomes.
+//!
+//! Nothing here knows JSON, disk formats or the VM. Types whose name says how far data has come
+//! ([`FetchedBlock`], [`SealedBatch`], [`RootedBatch`]) are made by one component each and say
+//! what has been checked by then.
+
+#![warn(missing_docs)]
+
+pub mod address;
+pub mod batch;
+pub mod block;
+pub mod bytecode;
+pub mod hash;
+pub mod l1;
+pub mod log;
+pub mod number;
+pub mod outcome;
+pub mod storage;
+pub mod transaction;
+pub mod version;
+
+pub use alloy_primitives::{self, Address, B256, Bloom, BloomInput, Bytes, U256, keccak256};
+
+pub use self::{
+    batch::{BatchHeader, BatchWrite, RootedBatch, SealedBatch, SealedBlock},
+    block::{
+        BaseSystemContracts, BlockHeader, BlockParams, DaValidator, FeeInput, FetchedBlock,
+        InteropRoot, PubdataParams, PubdataType, SettlementLayer,
+    },
+    hash::{BytecodeHash, Commitment, HashedKey, L2BlockHash, StateRoot, TxHash},
+    l1::{BatchSteps, Finality, StepKind, StepTx},
+    log::{Event, L2ToL1Log},
+    number::{ChainId, L1BatchNumber, L2BlockNumber, LeafIndex, UnixSeconds},
+    outcome::{BatchTip, TxOutcome, TxStatus},
+    storage::{StorageSlot, StorageWrite},
+    transaction::{
+        Execute, Fee, L2Common, PaymasterParams, PriorityCommon, Transaction, TxCommon, TxType,
+        UpgradeCommon,
+    },
+    version::ProtocolVersion,
+};

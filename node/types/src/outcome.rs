@@ -1,0 +1,55 @@
+//! What running transactions gives.
+
+use alloy_primitives::{B256, Bytes, U256};
+
+use crate::{Event, L2ToL1Log, StorageSlot, StorageWrite};
+
+/// How a transaction that is part of a block ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TxStatus {
+    /// It did what it was asked to.
+    Success,
+    /// It was undone, and paid for the attempt.
+    Reverted {
+        /// Why, in the reference node's words.
+        reason: String,
+    },
+}
+
+/// What a transaction left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxOutcome {
+    /// How it ended.
+    pub status: TxStatus,
+    /// Gas given back; used gas is the limit minus this.
+    pub gas_refunded: u64,
+    /// Events, in order of emission.
+    pub events: Vec<Event>,
+    /// Logs of users for L1, in order of emission.
+    pub l2_to_l1_logs: Vec<L2ToL1Log>,
+    /// Writes in order of execution. A write that was undone is followed by one that puts the old
+    /// value back, so the last write of a slot says what it holds.
+    pub writes: Vec<StorageWrite>,
+    /// Bytecodes that the VM made (EVM deployments), as stored, by versioned hash.
+    pub made_bytecodes: Vec<(B256, Bytes)>,
+}
+
+/// What ending a batch adds: the fictive block's share, and what is known of the batch as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchTip {
+    /// Events of the fictive block.
+    pub events: Vec<Event>,
+    /// Logs of users for L1 in the fictive block.
+    pub l2_to_l1_logs: Vec<L2ToL1Log>,
+    /// Writes of the fictive block, as in [`TxOutcome::writes`].
+    pub writes: Vec<StorageWrite>,
+    /// System logs of the batch, in order of emission (from v18 on).
+    pub system_logs: Vec<L2ToL1Log>,
+    /// Final values of the slots that the batch changed, in canonical order: the VM's own account,
+    /// to be compared with the one kept by block.
+    pub final_writes: Vec<(StorageSlot, B256)>,
+    /// Pubdata of the batch (from v18 on).
+    pub pubdata: Option<Bytes>,
+    /// Words of the bootloader's heap that are not zero, by word index in ascending order.
+    pub bootloader_heap: Vec<(u32, U256)>,
+}

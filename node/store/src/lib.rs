@@ -1,1 +1,3 @@
-//! (being written)
+//! Typed tables over io's store.
+
+pub mod tables;

@@ -1,1 +1,19 @@
-//! (being written)
+//! Clock, entropy and tasks from the operating system.
+//!
+//! [`OsRuntime`] owns the threads; what it gives out are handles to them. There is no policy here:
+//! who is retried, what is given up and when is decided in `node/`.
+
+mod clock;
+mod entropy;
+mod lane;
+mod runtime;
+mod signals;
+mod tasks;
+
+pub use self::{
+    clock::OsClock,
+    entropy::OsEntropy,
+    lane::LaneLoad,
+    runtime::{OsConfig, OsError, OsRuntime},
+    tasks::{OsTasks, TaskLoad},
+};

@@ -3,8 +3,8 @@
 use alloy_primitives::{B256, Bytes};
 
 use crate::{
-    BlockHeader, Commitment, HashedKey, L1BatchNumber, L2BlockNumber, LeafIndex, ProtocolVersion,
-    StateRoot, StorageSlot, UnixSeconds,
+    Commitment, HashedKey, L1BatchNumber, L2BlockNumber, LeafIndex, ProtocolVersion, StateRoot,
+    StorageSlot, UnixSeconds,
 };
 
 /// A batch of ours, as stored.
@@ -57,13 +57,6 @@ pub struct RootedBatch {
     pub header: BatchHeader,
     /// Root of the state tree after the batch.
     pub root: StateRoot,
-}
-
-/// A block that has been executed and persisted.
-#[derive(Clone, Debug)]
-pub struct SealedBlock {
-    /// As stored.
-    pub header: BlockHeader,
 }
 
 /// What is kept of a batch for its commitment until that is computed.

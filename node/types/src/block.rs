@@ -1,6 +1,6 @@
 //! L2 blocks: what the main node says of one, and what running it adds.
 
-use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 
 use crate::{
     BytecodeHash, ChainId, L1BatchNumber, L2BlockHash, L2BlockNumber, ProtocolVersion, Transaction,
@@ -136,6 +136,16 @@ pub struct FetchedBlock {
     pub parent: L2BlockHash,
     /// Transactions in execution order; empty only in a fictive block.
     pub transactions: Vec<Transaction>,
+}
+
+/// A checked block together with the bytecodes that it needs and no transaction brings: base
+/// system contracts of a new version. Each was checked against its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockToRun {
+    /// The block.
+    pub block: FetchedBlock,
+    /// Bytecodes, as stored; empty for nearly every block.
+    pub bytecodes: Vec<(BytecodeHash, Bytes)>,
 }
 
 /// A block of ours: checked and run.

@@ -84,9 +84,7 @@ impl BytecodeHash {
     /// `stored` must be the bytecode of this hash.
     pub fn displayed<'a>(&self, stored: &'a [u8]) -> &'a [u8] {
         match self.kind() {
-            Some(BytecodeKind::Evm { bytes }) => {
-                stored.get(..usize::from(bytes)).unwrap_or(stored)
-            }
+            Some(BytecodeKind::Evm { bytes }) => stored.get(..usize::from(bytes)).unwrap_or(stored),
             Some(BytecodeKind::Era { .. }) | None => stored,
         }
     }

@@ -22,20 +22,20 @@ pub mod version;
 pub use alloy_primitives::{self, Address, B256, Bloom, BloomInput, Bytes, U256, keccak256};
 
 pub use self::{
-    batch::{BatchHeader, BatchWrite, RootedBatch, SealedBatch, SealedBlock},
+    batch::{BatchCommitment, BatchHeader, BatchWrite, CommitmentInputs, RootedBatch, SealedBatch},
     block::{
-        BaseSystemContracts, BlockHeader, BlockParams, DaValidator, FeeInput, FetchedBlock,
-        InteropRoot, PubdataParams, PubdataType, SettlementLayer,
+        BaseSystemContracts, BlockHeader, BlockParams, BlockToRun, DaValidator, FeeInput,
+        FetchedBlock, InteropRoot, PubdataParams, PubdataType, SettlementLayer,
     },
     hash::{BytecodeHash, Commitment, HashedKey, L2BlockHash, StateRoot, TxHash},
-    l1::{BatchSteps, Finality, StepKind, StepTx},
+    l1::{BatchClaim, BatchSteps, Finality, StepKind, StepTx},
     log::{Event, L2ToL1Log},
     number::{ChainId, L1BatchNumber, L2BlockNumber, LeafIndex, UnixSeconds},
-    outcome::{BatchTip, TxOutcome, TxStatus},
+    outcome::{BatchTip, Receipt, TxOutcome, TxStatus},
     storage::{StorageSlot, StorageWrite},
     transaction::{
-        Execute, Fee, L2Common, PaymasterParams, PriorityCommon, Transaction, TxCommon, TxType,
-        UpgradeCommon,
+        Execute, Fee, L2Common, ObsoletePriority, PaymasterParams, PriorityCommon, Transaction,
+        TxCommon, TxType, UpgradeCommon,
     },
     version::ProtocolVersion,
 };

@@ -1,6 +1,6 @@
 //! What running transactions gives.
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 
 use crate::{Event, L2ToL1Log, StorageSlot, StorageWrite};
 
@@ -32,6 +32,26 @@ pub struct TxOutcome {
     pub writes: Vec<StorageWrite>,
     /// Bytecodes that the VM made (EVM deployments), as stored, by versioned hash.
     pub made_bytecodes: Vec<(B256, Bytes)>,
+}
+
+/// What is kept of a transaction's run, or of the fictive block's own share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// How it ended.
+    pub status: TxStatus,
+    /// Gas given back; used gas is the limit minus this.
+    pub gas_refunded: u64,
+    /// Contract that the transaction was to deploy, by the reference node's rule; also when it
+    /// failed.
+    pub contract_address: Option<Address>,
+    /// Index in the block of the first event.
+    pub first_event_index: u32,
+    /// Events, in order of emission.
+    pub events: Vec<Event>,
+    /// Index in the block of the first L2→L1 log.
+    pub first_l2_to_l1_log_index: u32,
+    /// Logs of users for L1, in order of emission.
+    pub l2_to_l1_logs: Vec<L2ToL1Log>,
 }
 
 /// What ending a batch adds: the fictive block's share, and what is known of the batch as a whole.

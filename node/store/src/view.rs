@@ -1,0 +1,234 @@
+//! A consistent read of the chain.
+
+use std::sync::Arc;
+
+use lockstep_io::{Dir, KeyRange, ReadStore, Table, View};
+use lockstep_types::{
+    Address, B256, BatchClaim, BatchHeader, BatchSteps, BatchWrite, BlockHeader, BytecodeHash,
+    CommitmentInputs, HashedKey, L1BatchNumber, L2BlockHash, L2BlockNumber, Receipt, StorageSlot,
+    Transaction, TxHash,
+};
+
+use crate::{
+    LAYOUT,
+    codec::{
+        ChainIdentity, Decode, SlotInfo, StoredBytecode, TxPosition, block_of_state_key, decode,
+        position_key, positions_of, state_key, state_prefix_until,
+    },
+    error::{StoreFault, StoreResult},
+    tables,
+};
+
+/// Key of the layout number in [`META`](tables::META).
+pub(crate) const LAYOUT_KEY: &[u8] = b"layout";
+/// Key of the chain's identity in [`META`](tables::META).
+pub(crate) const CHAIN_KEY: &[u8] = b"chain";
+/// Key of the newest block in [`CURSORS`](tables::CURSORS).
+pub(crate) const HEAD_KEY: &[u8] = b"head";
+/// Key of the newest sealed batch in [`CURSORS`](tables::CURSORS).
+pub(crate) const SEALED_KEY: &[u8] = b"sealed";
+/// Key of the newest batch whose root the main node confirmed, in [`CURSORS`](tables::CURSORS).
+pub(crate) const AGREED_KEY: &[u8] = b"agreed";
+
+/// Gives out views.
+#[derive(Clone, Debug)]
+pub struct Views(Arc<dyn ReadStore>);
+
+impl Views {
+    /// Views of `store`.
+    pub fn new(store: Arc<dyn ReadStore>) -> Self {
+        Self(store)
+    }
+
+    /// The chain as it is now, frozen.
+    pub fn now(&self) -> ChainView {
+        ChainView { view: self.0.view() }
+    }
+
+    /// Approximate bytes on disk by table.
+    pub fn table_bytes(&self) -> Vec<(&'static str, u64)> {
+        self.0.table_bytes().into_iter().map(|(table, bytes)| (table.name, bytes)).collect()
+    }
+}
+
+/// A consistent read of the chain: everything asked of one view belongs to one moment.
+#[derive(Debug)]
+pub struct ChainView {
+    view: Box<dyn View>,
+}
+
+/// Errors of all methods: [`StoreFault`] if the disk fails or a row is damaged. `None` means that
+/// there is no such row.
+impl ChainView {
+    /// The view below, for components with tables of their own.
+    pub fn raw(&self) -> &dyn View {
+        &*self.view
+    }
+
+    /// Which chain this is; `None` before genesis.
+    pub fn identity(&self) -> StoreResult<Option<ChainIdentity>> {
+        let layout: Option<u32> = self.row(tables::META, LAYOUT_KEY)?;
+        match layout {
+            None => Ok(None),
+            Some(LAYOUT) => self.row(tables::META, CHAIN_KEY),
+            Some(found) => Err(StoreFault::Layout { found, expected: LAYOUT }),
+        }
+    }
+
+    /// The newest block; `None` before genesis.
+    pub fn head(&self) -> StoreResult<Option<L2BlockNumber>> {
+        self.row(tables::CURSORS, HEAD_KEY)
+    }
+
+    /// The newest sealed batch; `None` before genesis.
+    pub fn sealed_batch(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.row(tables::CURSORS, SEALED_KEY)
+    }
+
+    /// The newest batch up to which the main node confirmed every root; `None` before the first.
+    pub fn agreed_batch(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.row(tables::CURSORS, AGREED_KEY)
+    }
+
+    /// Header of a block.
+    pub fn block(&self, number: L2BlockNumber) -> StoreResult<Option<BlockHeader>> {
+        self.row(tables::BLOCKS, &number.0.to_be_bytes())
+    }
+
+    /// Number of the block with this hash.
+    pub fn block_number(&self, hash: &L2BlockHash) -> StoreResult<Option<L2BlockNumber>> {
+        self.row(tables::BLOCK_NUMBERS, hash.bytes())
+    }
+
+    /// Where the transaction with this hash is.
+    pub fn tx_position(&self, hash: &TxHash) -> StoreResult<Option<TxPosition>> {
+        self.row(tables::TX_POSITIONS, hash.bytes())
+    }
+
+    /// The transaction at `position`.
+    pub fn transaction(&self, position: TxPosition) -> StoreResult<Option<Transaction>> {
+        self.row(tables::TRANSACTIONS, &position_key(position))
+    }
+
+    /// The transactions of a block, in order.
+    pub fn transactions(&self, block: L2BlockNumber) -> StoreResult<Vec<Transaction>> {
+        self.rows(tables::TRANSACTIONS, positions_of(block))
+    }
+
+    /// The receipt at `position`; at the position after the last transaction, the share of a
+    /// fictive block itself.
+    pub fn receipt(&self, position: TxPosition) -> StoreResult<Option<Receipt>> {
+        self.row(tables::RECEIPTS, &position_key(position))
+    }
+
+    /// The receipts of a block, in order: one a transaction, and one more in a fictive block.
+    pub fn receipts(&self, block: L2BlockNumber) -> StoreResult<Vec<Receipt>> {
+        self.rows(tables::RECEIPTS, positions_of(block))
+    }
+
+    /// What the slot at `key` held after `block`; zero if it had not been written.
+    pub fn value_at(&self, key: &HashedKey, block: L2BlockNumber) -> StoreResult<B256> {
+        let range = KeyRange::new(state_key(key, L2BlockNumber(0)), state_prefix_until(key, block));
+        match self.view.scan(tables::STATE, range, Dir::Down).next().transpose()? {
+            None => Ok(B256::ZERO),
+            Some((at, value)) if value.len() == 32 && block_of_state_key(&at).is_some() => {
+                Ok(B256::from_slice(&value))
+            }
+            Some((at, _)) => Err(StoreFault::corrupt(tables::STATE, &at, "not a 32-byte value")),
+        }
+    }
+
+    /// What `slot` held after `block`; zero if it had not been written.
+    pub fn slot_at(&self, slot: &StorageSlot, block: L2BlockNumber) -> StoreResult<B256> {
+        self.value_at(&slot.hashed_key(), block)
+    }
+
+    /// Index and first batch of the slot at `key`; `None` until the batch that first wrote it has
+    /// been sealed.
+    pub fn slot_info(&self, key: &HashedKey) -> StoreResult<Option<SlotInfo>> {
+        self.row(tables::SLOTS, key.bytes())
+    }
+
+    /// Index and first batch of many slots, in their order.
+    pub fn slot_infos(&self, keys: &[HashedKey]) -> StoreResult<Vec<Option<SlotInfo>>> {
+        let refs: Vec<&[u8]> = keys.iter().map(|key| &key.bytes()[..]).collect();
+        let rows = self.view.multi_get(tables::SLOTS, &refs)?;
+        let decode_row = |(key, row): (&[u8], Option<lockstep_io::Value>)| {
+            row.map(|bytes| decode(&bytes))
+                .transpose()
+                .map_err(|malformed| StoreFault::malformed(tables::SLOTS, key, malformed))
+        };
+        refs.into_iter().zip(rows).map(decode_row).collect()
+    }
+
+    /// The bytecode with this hash.
+    pub fn bytecode(&self, hash: &BytecodeHash) -> StoreResult<Option<StoredBytecode>> {
+        self.row(tables::BYTECODES, hash.bytes())
+    }
+
+    /// The code of `account` after `block` with its hash; `None` if it has none.
+    pub fn code_at(
+        &self,
+        account: Address,
+        block: L2BlockNumber,
+    ) -> StoreResult<Option<(BytecodeHash, StoredBytecode)>> {
+        let hash = BytecodeHash(self.slot_at(&StorageSlot::code_hash(account), block)?);
+        if hash.0.is_zero() {
+            return Ok(None);
+        }
+        // While an account is being constructed its code hash carries a flag in the second byte.
+        let mut deployed = hash;
+        deployed.0[1] = 0;
+        let code = self.bytecode(&deployed)?;
+        Ok(code.map(|code| (deployed, code)))
+    }
+
+    /// Header of a sealed batch.
+    pub fn batch(&self, number: L1BatchNumber) -> StoreResult<Option<BatchHeader>> {
+        self.row(tables::BATCHES, &number.0.to_be_bytes())
+    }
+
+    /// What the tree must learn from a sealed batch.
+    pub fn batch_writes(&self, number: L1BatchNumber) -> StoreResult<Option<Vec<BatchWrite>>> {
+        self.row(tables::BATCH_WRITES, &number.0.to_be_bytes())
+    }
+
+    /// What the commitment of a sealed batch is computed from.
+    pub fn commitment_inputs(
+        &self,
+        number: L1BatchNumber,
+    ) -> StoreResult<Option<CommitmentInputs>> {
+        self.row(tables::COMMITMENT_INPUTS, &number.0.to_be_bytes())
+    }
+
+    /// What the main node claims of a batch.
+    pub fn claim(&self, number: L1BatchNumber) -> StoreResult<Option<BatchClaim>> {
+        self.row(tables::CLAIMS, &number.0.to_be_bytes())
+    }
+
+    /// The L1 steps of a batch; none if nothing is known.
+    pub fn steps(&self, number: L1BatchNumber) -> StoreResult<BatchSteps> {
+        Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
+    }
+
+    /// Every row of a table: for comparisons and repairs.
+    pub fn dump(&self, table: Table) -> impl Iterator<Item = StoreResult<(Vec<u8>, Vec<u8>)>> + '_ {
+        let rows = self.view.scan(table, KeyRange::all(), Dir::Up);
+        rows.map(|row| Ok(row.map(|(key, value)| (key, value.to_vec()))?))
+    }
+
+    fn row<T: Decode>(&self, table: Table, key: &[u8]) -> StoreResult<Option<T>> {
+        let Some(bytes) = self.view.get(table, key)? else { return Ok(None) };
+        let row = decode(&bytes).map_err(|bad| StoreFault::malformed(table, key, bad))?;
+        Ok(Some(row))
+    }
+
+    fn rows<T: Decode>(&self, table: Table, range: KeyRange) -> StoreResult<Vec<T>> {
+        let scan = self.view.scan(table, range, Dir::Up);
+        scan.map(|row| {
+            let (key, bytes) = row?;
+            decode(&bytes).map_err(|bad| StoreFault::malformed(table, &key, bad))
+        })
+        .collect()
+    }
+}

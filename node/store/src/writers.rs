@@ -1,0 +1,282 @@
+//! The writers: each writes its own tables, all through the one write half of the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lockstep_io::{Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore};
+use lockstep_types::{
+    B256, BatchClaim, BatchHeader, BatchSteps, BatchWrite, BlockHeader, BytecodeHash, Bytes,
+    CommitmentInputs, HashedKey, L1BatchNumber, Receipt, Transaction,
+};
+
+use crate::{
+    LAYOUT,
+    codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, position_key, state_key},
+    error::StoreResult,
+    tables,
+    view::{AGREED_KEY, CHAIN_KEY, HEAD_KEY, LAYOUT_KEY, SEALED_KEY, Views},
+};
+
+/// Name of the node's store.
+const STORE: &str = "chain";
+
+/// Opens the node's store.
+///
+/// # Errors
+///
+/// [`StoreFault`]: locked by another process, written by another release, or what the disk said.
+pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
+    let name = StoreName(STORE.to_owned());
+    let (reader, writer) = stores.open(&name, &tables::schema())?;
+    let views = Views::new(reader);
+    views.now().identity()?;
+    Ok((views, Writers::new(writer)))
+}
+
+/// The write half of the store, shared by the writers. A write is one call; nobody waits for
+/// anything else while holding it.
+#[derive(Clone, Debug)]
+pub struct SharedWriter(Arc<Mutex<Box<dyn WriteStore>>>);
+
+impl SharedWriter {
+    fn write(&self, set: WriteSet, durability: Durability) -> StoreResult<Seq> {
+        // A panic while writing leaves the store in the state of a failed write.
+        let mut writer = self.0.lock().map_err(|_poisoned: PoisonError<_>| StoreError::Poisoned)?;
+        Ok(writer.write(set, durability)?)
+    }
+}
+
+/// All writers. Each exists once and is handed to its component.
+#[derive(Debug)]
+pub struct Writers {
+    /// For the executor, and for genesis.
+    pub chain: ChainWriter,
+    /// For the tree.
+    pub tree: TreeWriter,
+    /// For what the main node claims.
+    pub claims: ClaimsWriter,
+    /// For L1 steps.
+    pub steps: StepsWriter,
+}
+
+impl Writers {
+    /// The writers of one store.
+    pub fn new(writer: Box<dyn WriteStore>) -> Self {
+        let shared = SharedWriter(Arc::new(Mutex::new(writer)));
+        Self {
+            chain: ChainWriter(shared.clone()),
+            tree: TreeWriter(shared.clone()),
+            claims: ClaimsWriter(shared.clone()),
+            steps: StepsWriter(shared),
+        }
+    }
+}
+
+/// A block that was run, to be persisted.
+#[derive(Clone, Debug)]
+pub struct BlockRecord {
+    /// Header.
+    pub header: BlockHeader,
+    /// Transactions, in order.
+    pub transactions: Vec<Transaction>,
+    /// Receipts, in order: one a transaction, and the fictive block's own.
+    pub receipts: Vec<Receipt>,
+    /// Slots that the block changed, with what they hold after it. Ascending by key.
+    pub state: Vec<(HashedKey, B256)>,
+    /// Bytecodes that the block made known, as stored.
+    pub bytecodes: Vec<(BytecodeHash, Bytes)>,
+}
+
+/// A batch that was sealed, to be persisted together with its last block.
+#[derive(Clone, Debug)]
+pub struct BatchRecord {
+    /// Header.
+    pub header: BatchHeader,
+    /// What the tree must learn, in canonical order of slots.
+    pub writes: Vec<BatchWrite>,
+    /// The first index that the batch assigned: writes with this one or a later one are initial.
+    pub first_new_index: lockstep_types::LeafIndex,
+    /// What the commitment is computed from.
+    pub commitment_inputs: CommitmentInputs,
+}
+
+/// The state before the first block.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    /// Which chain.
+    pub identity: ChainIdentity,
+    /// Block 0.
+    pub block: BlockRecord,
+    /// Batch 0.
+    pub batch: BatchRecord,
+}
+
+/// Writes blocks, batches, state and bytecodes.
+#[derive(Debug)]
+pub struct ChainWriter(SharedWriter);
+
+impl ChainWriter {
+    /// Persists genesis; durable when it returns. The tree's first version goes with it, so that
+    /// a data directory either has all of genesis or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`]; nothing of it is there then, or all of it (C5).
+    pub fn persist_genesis(&mut self, genesis: &Genesis, tree: WriteSet) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        set.put(tables::META, LAYOUT_KEY, encode(&LAYOUT));
+        set.put(tables::META, CHAIN_KEY, encode(&genesis.identity));
+        put_block(&mut set, &genesis.block);
+        put_batch(&mut set, &genesis.batch);
+        set.append(tree);
+        self.0.write(set, Durability::Synced)?;
+        Ok(())
+    }
+
+    /// Persists a block, and with the last block of a batch the batch, and moves the cursors:
+    /// all or nothing.
+    ///
+    /// Survives process death when it returns. Power loss may take the newest blocks, which are
+    /// then fetched again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`]; the writer is of no more use then (C5).
+    pub fn persist_block(
+        &mut self,
+        block: &BlockRecord,
+        batch: Option<&BatchRecord>,
+    ) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        put_block(&mut set, block);
+        if let Some(batch) = batch {
+            assert_eq!(batch.header.last_block, block.header.params.number);
+            put_batch(&mut set, batch);
+        }
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+
+    /// Persists bytecodes that the protocol names outside of transactions: base system contracts
+    /// of a new version. Their hashes must have been checked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`], as [`persist_block`](Self::persist_block).
+    pub fn persist_bytecodes(
+        &mut self,
+        since: lockstep_types::L2BlockNumber,
+        bytecodes: &[(BytecodeHash, Bytes)],
+    ) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for (hash, code) in bytecodes {
+            let row = StoredBytecode { since, code: code.clone() };
+            set.put(tables::BYTECODES, hash.bytes(), encode(&row));
+        }
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+/// Writes tree nodes and roots.
+#[derive(Debug)]
+pub struct TreeWriter(SharedWriter);
+
+impl TreeWriter {
+    /// Persists a version of the tree.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    pub fn persist(&mut self, set: WriteSet) -> StoreResult<()> {
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+/// Writes what the main node claims of batches, and how far its claims were confirmed.
+#[derive(Debug)]
+pub struct ClaimsWriter(SharedWriter);
+
+impl ClaimsWriter {
+    /// Persists claims and, if the root was equal to ours, the cursor of agreed batches.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    pub fn persist(
+        &mut self,
+        claims: &[BatchClaim],
+        agreed: Option<L1BatchNumber>,
+    ) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for claim in claims {
+            set.put(tables::CLAIMS, claim.number.0.to_be_bytes(), encode(claim));
+        }
+        if let Some(agreed) = agreed {
+            set.put(tables::CURSORS, AGREED_KEY, encode(&agreed));
+        }
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+/// Writes L1 steps.
+#[derive(Debug)]
+pub struct StepsWriter(SharedWriter);
+
+impl StepsWriter {
+    /// Persists the steps of batches; durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    pub fn persist(&mut self, steps: &[(L1BatchNumber, BatchSteps)]) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for (batch, steps) in steps {
+            set.put(tables::STEPS, batch.0.to_be_bytes(), encode(steps));
+        }
+        self.0.write(set, Durability::Synced)?;
+        Ok(())
+    }
+}
+
+fn put_block(set: &mut WriteSet, record: &BlockRecord) {
+    let BlockRecord { header, transactions, receipts, state, bytecodes } = record;
+    let number = header.params.number;
+    let key = number.0.to_be_bytes();
+    set.put(tables::BLOCKS, key, encode(header));
+    set.put(tables::BLOCK_NUMBERS, header.hash.bytes(), encode(&number));
+    for (index, tx) in (0..).zip(transactions) {
+        let position = TxPosition { block: number, index };
+        set.put(tables::TRANSACTIONS, position_key(position), encode(tx));
+        set.put(tables::TX_POSITIONS, tx.hash().bytes(), encode(&position));
+    }
+    for (index, receipt) in (0..).zip(receipts) {
+        let position = TxPosition { block: number, index };
+        set.put(tables::RECEIPTS, position_key(position), encode(receipt));
+    }
+    let mut journal = Vec::with_capacity(state.len() * 32);
+    for (slot, value) in state {
+        set.put(tables::STATE, state_key(slot, number), value.as_slice());
+        journal.extend_from_slice(slot.bytes());
+    }
+    set.put(tables::BLOCK_WRITES, key, journal);
+    for (hash, code) in bytecodes {
+        let row = StoredBytecode { since: number, code: code.clone() };
+        set.put(tables::BYTECODES, hash.bytes(), encode(&row));
+    }
+    set.put(tables::CURSORS, HEAD_KEY, encode(&number));
+}
+
+fn put_batch(set: &mut WriteSet, record: &BatchRecord) {
+    let BatchRecord { header, writes, first_new_index, commitment_inputs } = record;
+    let key = header.number.0.to_be_bytes();
+    set.put(tables::BATCHES, key, encode(header));
+    set.put(tables::BATCH_WRITES, key, encode(writes));
+    set.put(tables::COMMITMENT_INPUTS, key, encode(commitment_inputs));
+    for write in writes.iter().filter(|write| write.leaf_index >= *first_new_index) {
+        let info = SlotInfo { leaf_index: write.leaf_index, batch: header.number };
+        set.put(tables::SLOTS, write.hashed_key.bytes(), encode(&info));
+    }
+    set.put(tables::CURSORS, SEALED_KEY, encode(&header.number));
+}

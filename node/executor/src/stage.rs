@@ -1,0 +1,277 @@
+//! The executor as a step of the pipeline.
+
+use std::sync::Arc;
+
+use lockstep_io::Par;
+use lockstep_pipeline::{Stage, StageError};
+use lockstep_store::{ChainView, ChainWriter, StoreFault, Views, tables};
+use lockstep_types::{
+    BaseSystemContracts, BlockToRun, BytecodeHash, ChainId, L1BatchNumber, L2BlockHash,
+    L2BlockNumber, SealedBatch, StateRoot,
+};
+use lockstep_vm::{BaseContracts, Contract, Vm};
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+use crate::open_batch::{OpenRun, Opening, Ran, RunBlock};
+
+/// How far execution has come, for whoever watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The newest block.
+    pub head: L2BlockNumber,
+    /// The newest sealed batch.
+    pub sealed_batch: L1BatchNumber,
+    /// Transactions run by this process.
+    pub txs_run: u64,
+}
+
+/// Runs blocks and seals batches.
+#[derive(Debug)]
+pub struct Executor {
+    vm: Arc<dyn Vm>,
+    chain_id: ChainId,
+    views: Views,
+    writer: ChainWriter,
+    /// The newest batch in the tree with its root: an input of the batch after.
+    roots: watch::Receiver<(L1BatchNumber, StateRoot)>,
+    progress: watch::Sender<Progress>,
+    head: L2BlockNumber,
+    head_hash: L2BlockHash,
+    sealed: L1BatchNumber,
+    open: Option<OpenRun>,
+    base: Option<(BaseSystemContracts, Arc<BaseContracts>)>,
+}
+
+impl Executor {
+    /// An executor that goes on where the store ends. The tree must have every sealed batch.
+    ///
+    /// Runs the stored blocks of the open batch again, which takes as long as it took the first
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError`] if the store cannot be read or the blocks give something else than stored.
+    pub fn open(
+        vm: Arc<dyn Vm>,
+        chain_id: ChainId,
+        views: Views,
+        writer: ChainWriter,
+        roots: watch::Receiver<(L1BatchNumber, StateRoot)>,
+    ) -> Result<Self, StageError> {
+        let view = Arc::new(views.now());
+        let missing = |what: &str| StoreFault::corrupt(tables::CURSORS, b"", what);
+        let head = view.head()?.ok_or_else(|| missing("no block is stored"))?;
+        let sealed = view.sealed_batch()?.ok_or_else(|| missing("no batch is stored"))?;
+        let progress = Progress { head, sealed_batch: sealed, txs_run: 0 };
+        let mut executor = Self {
+            vm,
+            chain_id,
+            writer,
+            roots,
+            progress: watch::Sender::new(progress),
+            head,
+            head_hash: header(&view, head)?.hash,
+            sealed,
+            open: None,
+            base: None,
+            views,
+        };
+        let sealed_until = batch_end(&view, sealed)?;
+        if head > sealed_until {
+            info!(
+                batch = sealed.next().0,
+                first = sealed_until.0 + 1,
+                last = head.0,
+                "running the open batch again"
+            );
+        }
+        let mut number = sealed_until;
+        while number < head {
+            number = number.next();
+            executor.run_again(&view, number)?;
+        }
+        Ok(executor)
+    }
+
+    /// How far execution has come.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The newest block with its hash: the next one follows it.
+    pub fn head(&self) -> (L2BlockNumber, L2BlockHash) {
+        (self.head, self.head_hash)
+    }
+
+    /// Runs a stored block of the open batch again and compares.
+    fn run_again(
+        &mut self,
+        view: &Arc<ChainView>,
+        number: L2BlockNumber,
+    ) -> Result<(), StageError> {
+        let stored = header(view, number)?;
+        let transactions = view.transactions(number)?;
+        let block = RunBlock {
+            params: &stored.params,
+            hash: stored.hash,
+            parent: stored.parent,
+            transactions: &transactions,
+        };
+        let ran = self.run(block)?;
+        if ran.block.header != stored || ran.block.receipts != view.receipts(number)? {
+            let detail = "running the stored block again gives other receipts".to_owned();
+            return Err(StageError::Inconsistent { block: number, detail });
+        }
+        Ok(())
+    }
+
+    /// Runs `block`, in the open batch or in one that it opens.
+    fn run(&mut self, block: RunBlock<'_>) -> Result<Ran, StageError> {
+        if self.open.is_none() {
+            let opening = self.opening(block)?;
+            debug!(batch = block.params.batch.0, "batch opened");
+            self.open = Some(OpenRun::open(&*self.vm, block, opening)?);
+        }
+        let run = self.open.as_mut().expect("a batch is open");
+        if block.params.batch != run.params.batch || block.params.version != run.params.version {
+            let detail = format!(
+                "it is said to be in batch {} of {}, but batch {} of {} is open",
+                block.params.batch, block.params.version, run.params.batch, run.params.version
+            );
+            return Err(StageError::Inconsistent { block: block.params.number, detail });
+        }
+        let ran = run.run(block)?;
+        if ran.sealed.is_some() {
+            self.open = None;
+        }
+        Ok(ran)
+    }
+
+    fn opening(&mut self, first: RunBlock<'_>) -> Result<Opening, StageError> {
+        let params = first.params;
+        if params.batch != self.sealed.next() {
+            let detail =
+                format!("it opens batch {}, but {} is the newest", params.batch, self.sealed);
+            return Err(StageError::Inconsistent { block: params.number, detail });
+        }
+        if !self.vm.supports(params.version) {
+            let (block, version) = (params.number, params.version);
+            return Err(StageError::UnknownVersion { block, version });
+        }
+        let (rooted, previous_root) = *self.roots.borrow();
+        assert_eq!(rooted, self.sealed, "a batch is opened when the one before has its root");
+        let view = Arc::new(self.views.now());
+        let before = view.batch(self.sealed)?;
+        let before = before.ok_or_else(|| {
+            StoreFault::corrupt(tables::BATCHES, &self.sealed.0.to_be_bytes(), "it is missing")
+        })?;
+        Ok(Opening {
+            chain_id: self.chain_id,
+            previous_root,
+            base_contracts: self.base_contracts(&view, &params.base_system_contracts)?,
+            view,
+            state_block: before.last_block,
+            next_leaf_index: before.next_leaf_index,
+        })
+    }
+
+    /// The bytecodes of `hashes`, which the store must have.
+    fn base_contracts(
+        &mut self,
+        view: &ChainView,
+        hashes: &BaseSystemContracts,
+    ) -> Result<Arc<BaseContracts>, StoreFault> {
+        if let Some((known, contracts)) = &self.base
+            && known == hashes
+        {
+            return Ok(contracts.clone());
+        }
+        let load = |hash: BytecodeHash| match view.bytecode(&hash)? {
+            Some(stored) => Ok(Contract { hash, code: stored.code }),
+            None => Err(StoreFault::corrupt(
+                tables::BYTECODES,
+                hash.bytes(),
+                "the code of a base system contract is missing",
+            )),
+        };
+        let contracts = Arc::new(BaseContracts {
+            bootloader: load(hashes.bootloader)?,
+            default_account: load(hashes.default_account)?,
+            evm_emulator: hashes.evm_emulator.map(load).transpose()?,
+        });
+        self.base = Some((*hashes, contracts.clone()));
+        Ok(contracts)
+    }
+}
+
+impl Stage for Executor {
+    type Input = BlockToRun;
+    type Output = SealedBatch;
+    const NAME: &'static str = "executor";
+
+    /// Waits for the root of the batch before, if `item` opens a batch.
+    async fn ready(&mut self, item: &BlockToRun) -> Result<(), StageError> {
+        if self.open.is_none() {
+            let before = item.block.params.batch.prev();
+            let rooted = self.roots.wait_for(|(rooted, _)| Some(*rooted) >= before).await;
+            rooted.map_err(|_closed| StageError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        item: BlockToRun,
+        _par: &dyn Par,
+    ) -> Result<Option<SealedBatch>, StageError> {
+        let BlockToRun { block, bytecodes } = item;
+        let number = block.params.number;
+        if number <= self.head {
+            return Ok(None); // Seen before.
+        }
+        assert_eq!(number, self.head.next(), "blocks come in order");
+        assert_eq!(block.parent, self.head_hash, "a block follows its parent");
+        if !bytecodes.is_empty() {
+            self.writer.persist_bytecodes(number, &bytecodes)?;
+        }
+
+        let ran = self.run(RunBlock {
+            params: &block.params,
+            hash: block.hash,
+            parent: block.parent,
+            transactions: &block.transactions,
+        })?;
+        let (batch, sealed) = ran.sealed.unzip();
+        self.writer.persist_block(&ran.block, batch.as_ref())?;
+
+        self.head = number;
+        self.head_hash = block.hash;
+        if let Some(batch) = &batch {
+            self.sealed = batch.header.number;
+        }
+        self.progress.send_modify(|progress| {
+            progress.head = number;
+            progress.sealed_batch = self.sealed;
+            progress.txs_run += u64::from(ran.block.header.tx_count());
+        });
+        debug!(block = number.0, txs = ran.block.header.tx_count(), "block sealed");
+        Ok(sealed)
+    }
+}
+
+fn header(
+    view: &ChainView,
+    number: L2BlockNumber,
+) -> Result<lockstep_types::BlockHeader, StoreFault> {
+    view.block(number)?.ok_or_else(|| {
+        StoreFault::corrupt(tables::BLOCKS, &number.0.to_be_bytes(), "it is missing")
+    })
+}
+
+fn batch_end(view: &ChainView, number: L1BatchNumber) -> Result<L2BlockNumber, StoreFault> {
+    let batch = view.batch(number)?.ok_or_else(|| {
+        StoreFault::corrupt(tables::BATCHES, &number.0.to_be_bytes(), "it is missing")
+    })?;
+    Ok(batch.last_block)
+}

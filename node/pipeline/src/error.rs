@@ -1,0 +1,138 @@
+//! Errors by what the replica does next.
+
+use lockstep_store::StoreFault;
+use lockstep_types::{L1BatchNumber, L2BlockNumber, ProtocolVersion, StateRoot};
+use lockstep_vm::VmError;
+
+/// Somebody outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The chain's sequencer.
+    MainNode,
+    /// The settlement layer.
+    L1,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::MainNode => "the main node",
+            Self::L1 => "L1",
+        })
+    }
+}
+
+/// Why a step could not go on. Retries and other endpoints have been tried before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// No endpoint answered.
+    #[error("{peer} is unavailable: {detail}")]
+    Unavailable {
+        /// Who did not answer.
+        peer: Peer,
+        /// What the last endpoint said.
+        detail: String,
+    },
+    /// Every endpoint insists on something that cannot be true.
+    #[error("{peer} says what cannot be: {detail}")]
+    Lie {
+        /// Who says so.
+        peer: Peer,
+        /// What, with both values.
+        detail: String,
+    },
+    /// This build has no rules for the block.
+    #[error(
+        "block {block} has protocol version {version}, which this build cannot run: install a \
+         release that can and restart; nothing stored is lost"
+    )]
+    UnknownVersion {
+        /// The block.
+        block: L2BlockNumber,
+        /// Its version.
+        version: ProtocolVersion,
+    },
+    /// Running a batch failed where it did not fail for the main node.
+    #[error("execution diverged from the main node: {0}")]
+    Execution(VmError),
+    /// Our own accounts of one thing differ.
+    #[error("block {block}: {detail}")]
+    Inconsistent {
+        /// The block.
+        block: L2BlockNumber,
+        /// What differs, with both values.
+        detail: String,
+    },
+    /// The root of a batch is not the one that the main node announces.
+    #[error("batch {batch} has root {ours} here and {theirs} at the main node")]
+    RootMismatch {
+        /// The batch.
+        batch: L1BatchNumber,
+        /// Computed by this replica.
+        ours: StateRoot,
+        /// Announced by the main node.
+        theirs: StateRoot,
+    },
+    /// The disk failed or contradicts itself.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The tree in the store contradicts itself.
+    #[error("the state tree is damaged: {0}")]
+    Tree(String),
+    /// A step panicked.
+    #[error("{stage} panicked: {message}")]
+    Panicked {
+        /// Its name.
+        stage: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// The process is going down.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What the shell does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Waits and asks again.
+    AskAgain,
+    /// Stores nothing new and keeps serving what is there.
+    HaltWrites,
+    /// Ends.
+    Stop,
+}
+
+impl StageError {
+    /// What the shell does about it.
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            Self::Unavailable { .. } => Reaction::AskAgain,
+            Self::Stopped => Reaction::Stop,
+            Self::Lie { .. }
+            | Self::UnknownVersion { .. }
+            | Self::Execution(_)
+            | Self::Inconsistent { .. }
+            | Self::RootMismatch { .. }
+            | Self::Store(_)
+            | Self::Tree(_)
+            | Self::Panicked { .. } => Reaction::HaltWrites,
+        }
+    }
+
+    /// A word for logs and for the health report: stable, one a variant.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "upstream_unavailable",
+            Self::Lie { .. } => "upstream_lie",
+            Self::UnknownVersion { .. } => "unknown_protocol_version",
+            Self::Execution(_) => "execution_diverged",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::RootMismatch { .. } => "root_mismatch",
+            Self::Store(_) => "store_failed",
+            Self::Tree(_) => "tree_damaged",
+            Self::Panicked { .. } => "panicked",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_child_does_not_see_which_package_we_are() {
-        let command = cargo(&Workspace::of_this_build(), &["metadata"]);
+        let command = cargo(&Workspace::find(), &["metadata"]);
         let removed: Vec<_> =
             command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
         assert!(removed.iter().any(|name| *name == "CARGO_MANIFEST_DIR"), "{removed:?}");
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_is_an_error() {
-        let workspace = Workspace::of_this_build();
+        let workspace = Workspace::find();
         let error = run(&mut cargo(&workspace, &["--no-such-option"])).unwrap_err().to_string();
         assert!(error.contains("cargo --no-such-option"), "{error}");
     }

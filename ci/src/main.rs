@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let summary = steps::run(&steps, &Workspace::of_this_build());
+    let summary = steps::run(&steps, &Workspace::find());
     println!("\n{summary}");
     if summary.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

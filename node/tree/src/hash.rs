@@ -16,6 +16,9 @@ use crate::{
 /// A Blake2s-256 digest.
 pub(crate) type Hash = [u8; 32];
 
+/// Inputs hashed side by side: what AVX2 can.
+const LANES: usize = 8;
+
 /// By height: 0 is an empty leaf, 256 the empty tree.
 static EMPTY: LazyLock<[Hash; 257]> = LazyLock::new(|| {
     let mut hashes = [[0; 32]; 257];
@@ -53,33 +56,40 @@ pub(crate) struct Lift<'a> {
 
 /// The hashes of `lifts`, in their order; `None` for a leaf that contradicts what is known of it.
 pub(crate) fn lift(lifts: &[Lift<'_>]) -> Vec<Option<Hash>> {
-    let bytes: Vec<_> =
-        lifts.iter().map(|lift| leaf_bytes(&lift.leaf.value, lift.leaf.index)).collect();
-    let mut at = hash_all(&bytes);
-    let mut wanted = at.clone();
     let last = |lift: &Lift<'_>| lift.known.map_or(lift.height, |(height, _)| height);
-    let top = lifts.iter().map(last).max().unwrap_or(0);
-    for height in 0..top {
-        let rising: Vec<usize> =
-            (0..lifts.len()).filter(|index| last(&lifts[*index]) > height).collect();
-        let pairs: Vec<_> = rising
-            .iter()
-            .map(|index| joined(&lifts[*index].leaf.key, height, &at[*index], &empty(height)))
-            .collect();
-        for (index, hash) in rising.into_iter().zip(hash_all(&pairs)) {
-            at[index] = hash;
-            if lifts[index].height == height + 1 {
-                wanted[index] = hash;
-            }
+    // Those that rise furthest come first, so that those that still rise are a prefix.
+    let mut order: Vec<usize> = (0..lifts.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(last(&lifts[*index])));
+    let sorted: Vec<&Lift<'_>> = order.iter().map(|index| &lifts[*index]).collect();
+
+    let leaves: Vec<_> =
+        sorted.iter().map(|lift| leaf_bytes(&lift.leaf.value, lift.leaf.index)).collect();
+    let mut at = vec![[0; 32]; sorted.len()];
+    hash_all(&leaves, &mut at);
+    let mut wanted = at.clone();
+    let mut pairs = vec![[0; 64]; sorted.len()];
+    let mut rising = sorted.len();
+    for height in 0.. {
+        rising -= sorted[..rising].iter().rev().take_while(|lift| last(lift) <= height).count();
+        if rising == 0 {
+            break;
+        }
+        let sibling = empty(height);
+        for (pair, (lift, own)) in pairs.iter_mut().zip(sorted[..rising].iter().zip(&at)) {
+            *pair = joined(&lift.leaf.key, height, own, &sibling);
+        }
+        hash_all(&pairs[..rising], &mut at[..rising]);
+        for place in (0..rising).filter(|place| sorted[*place].height == height + 1) {
+            wanted[place] = at[place];
         }
     }
-    lifts
-        .iter()
-        .zip(at.into_iter().zip(wanted))
-        .map(|(lift, (at, wanted))| {
-            lift.known.is_none_or(|(_, known)| known == at).then_some(wanted)
-        })
-        .collect()
+
+    let mut hashes = vec![None; lifts.len()];
+    for (place, (index, lift)) in order.into_iter().zip(sorted).enumerate() {
+        let agrees = lift.known.is_none_or(|(_, known)| known == at[place]);
+        hashes[index] = agrees.then_some(wanted[place]);
+    }
+    hashes
 }
 
 /// The hashes of inner nodes that are all at `depth` (in nibbles), in their order.
@@ -123,17 +133,28 @@ fn hash_pairs(height: usize, hashes: &[Hash]) -> Vec<Hash> {
             pairs.push(pair_bytes(&pair[0], &pair[1]));
         }
     }
-    for (place, hash) in places.into_iter().zip(hash_all(&pairs)) {
+    let mut hashes = vec![[0; 32]; pairs.len()];
+    hash_all(&pairs, &mut hashes);
+    for (place, hash) in places.into_iter().zip(hashes) {
         parents[place] = hash;
     }
     parents
 }
 
-fn hash_all<const N: usize>(inputs: &[[u8; N]]) -> Vec<Hash> {
+/// Puts the hash of each of `inputs` at its place in `hashes`.
+fn hash_all<const N: usize>(inputs: &[[u8; N]], hashes: &mut [Hash]) {
+    assert_eq!(inputs.len(), hashes.len(), "a place for every hash");
     let params = Params::new();
-    let mut jobs: Vec<_> = inputs.iter().map(|input| HashManyJob::new(&params, input)).collect();
-    hash_many(&mut jobs);
-    jobs.iter().map(|job| *job.to_hash().as_array()).collect()
+    for (inputs, hashes) in inputs.chunks(LANES).zip(hashes.chunks_mut(LANES)) {
+        // Lanes without an input of their own have an empty one, and are not run.
+        let mut jobs: [_; LANES] = std::array::from_fn(|lane| {
+            HashManyJob::new(&params, inputs.get(lane).map_or(&[][..], |input| &input[..]))
+        });
+        hash_many(&mut jobs[..inputs.len()]);
+        for (hash, job) in hashes.iter_mut().zip(&jobs) {
+            *hash = *job.to_hash().as_array();
+        }
+    }
 }
 
 fn pair_hash(left: &Hash, right: &Hash) -> Hash {

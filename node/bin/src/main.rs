@@ -1,2 +1,53 @@
-//! (being written)
-fn main() {}
+//! The program: reads the configuration once, makes the real io, opens and runs the replica,
+//! listens, and stops when asked to.
+
+mod config;
+mod datadir;
+mod health;
+mod logs;
+mod node;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Flags, Settings};
+
+/// An independent node (read replica) for ZKsync Era and other ZK Stack chains.
+///
+/// Every option of `lockstep node` can be given as a flag, as a variable `LOCKSTEP_…` in the
+/// environment, or in the TOML file that --config names; a flag wins over the environment, the
+/// environment over the file.
+#[derive(Debug, Parser)]
+#[command(name = "lockstep", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow a chain, verify it, and serve it over JSON-RPC.
+    Node(Box<Flags>),
+    /// Print the size of each table, or everything in a data directory whose node is stopped.
+    #[command(subcommand)]
+    Db(datadir::Command),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Node(flags) => Settings::read(*flags).and_then(node::run),
+        Command::Db(command) => datadir::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // The log may not be there yet, and an operator looks at the last line first.
+            #[expect(clippy::print_stderr, reason = "the program's last word")]
+            {
+                eprintln!("lockstep: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

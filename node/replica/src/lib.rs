@@ -1,1 +1,20 @@
-//! (being written)
+//! The assembly: opens the disk, decides where components start, wires them, runs them, stops
+//! them.
+//!
+//! [`Replica::open`] and [`Replica::run`] are the only way to make the node run, in production and
+//! in simulation.
+
+#![warn(missing_docs)]
+
+mod config;
+mod genesis;
+mod open;
+mod progress;
+mod run;
+
+pub use self::{
+    config::ReplicaConfig,
+    genesis::GenesisError,
+    open::{OpenError, Replica},
+    run::Status,
+};

@@ -1,0 +1,158 @@
+//! The built binary follows a recorded chain, answers as the reference node did, and survives
+//! kill -9 at any time.
+
+#[expect(unreachable_pub, missing_debug_implementations, reason = "test support")]
+mod support;
+
+use std::{fs, process::Stdio, thread, time::Duration};
+
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+use serde_json::json;
+
+use crate::support::{Node, Upstreams, command, conformance, digest, recorded};
+
+/// Methods that must answer exactly as recorded.
+const METHODS: &[&str] = &[
+    "eth_blockNumber",
+    "eth_getBlockBy",
+    "eth_getTransactionByHash",
+    "eth_getTransactionReceipt",
+    "eth_getBalance",
+    "eth_getTransactionCount",
+    "eth_getCode",
+    "eth_getStorageAt",
+    "eth_getLogs",
+    "zks_getBlockDetails",
+    "zks_getL1BatchDetails",
+    "zks_getProof",
+];
+
+#[test]
+fn a_recorded_chain_is_followed_and_served_exactly() {
+    for chain in recorded("following a recorded chain") {
+        let upstreams = Upstreams::of(&chain, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let datadir = folder.path().join("data");
+        let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &[]);
+        node.wait_for_rpc();
+        node.wait_for_all(&chain);
+        let batches = chain.newest_batch;
+        node.wait_until("agreement on all roots", 60, |node| {
+            node.log().contains(&format!("agreed_batch={batches}"))
+        });
+        for method in METHODS {
+            let output = conformance(&chain, &node, method);
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{method}:\n{text}");
+            assert!(!text.contains("\n0 passed"), "{method} compared nothing:\n{text}");
+        }
+        let stopped = node.stop();
+        assert!(stopped < Duration::from_secs(10), "{stopped:?}");
+    }
+}
+
+#[test]
+fn ten_kills_leave_the_same_data_directory_as_none() {
+    for chain in recorded("kill -9 at random times") {
+        let upstreams = Upstreams::of(&chain, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let calm = folder.path().join("calm");
+        let mut node = Node::start(&calm, &upstreams, chain.chain_id, &[]);
+        node.wait_for_rpc();
+        node.wait_for_all(&chain);
+        node.stop();
+
+        let seed = rand::random::<u64>();
+        println!("seed of the kills: {seed}");
+        let mut random = SmallRng::seed_from_u64(seed);
+        let killed = folder.path().join("killed");
+        let mut heads = Vec::new();
+        for _ in 0..10 {
+            let mut node = Node::start(&killed, &upstreams, chain.chain_id, &[]);
+            // The first kills may come before genesis is stored, later ones at any block.
+            thread::sleep(Duration::from_millis(random.gen_range(5..1_200)));
+            if node.log().contains("JSON-RPC") {
+                node.wait_for_rpc();
+                heads.push(node.call("eth_blockNumber", &json!([]))["result"].to_string());
+            }
+            node.kill();
+        }
+        println!("heads when killed: {heads:?}");
+        let mut node = Node::start(&killed, &upstreams, chain.chain_id, &[]);
+        node.wait_for_rpc();
+        node.wait_for_all(&chain);
+        node.stop();
+        assert_eq!(digest(&calm), digest(&killed), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_data_directory_has_one_process_and_one_chain() {
+    for chain in recorded("refusing a second process") {
+        let upstreams = Upstreams::of(&chain, &["--head", "3"]);
+        let folder = tempfile::tempdir().unwrap();
+        let datadir = folder.path().join("data");
+        let chain_id = chain.chain_id;
+        let mut node = Node::start(&datadir, &upstreams, chain_id, &[]);
+        node.wait_for_rpc();
+
+        let second = command(&datadir, &upstreams, chain_id, &[]).output().unwrap();
+        let words = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert!(!second.status.success() && words.contains("in use"), "{words}");
+        node.stop();
+
+        let other = command(&datadir, &upstreams, chain_id + 1, &[]).output().unwrap();
+        let words = String::from_utf8_lossy(&other.stderr).into_owned();
+        assert!(!other.status.success() && words.contains("--l2-chain-id"), "{words}");
+
+        let fresh = folder.path().join("fresh");
+        let other = command(&fresh, &upstreams, chain_id + 1, &[]).output().unwrap();
+        let words = String::from_utf8_lossy(&other.stderr).into_owned();
+        assert!(!other.status.success() && words.contains("--l2-chain-id"), "{words}");
+    }
+}
+
+#[test]
+fn the_head_follows_a_growing_chain_and_never_runs_ahead() {
+    for chain in recorded("following a growing chain") {
+        let upstreams = Upstreams::of(&chain, &["--head", "0", "--rate", "20"]);
+        let folder = tempfile::tempdir().unwrap();
+        let datadir = folder.path().join("data");
+        let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &[]);
+        node.wait_for_rpc();
+        let mut last = 0;
+        let tip = chain.tip;
+        node.wait_until("the tip", 300, |node| {
+            let head = node.call("eth_blockNumber", &json!([]))["result"].clone();
+            let head = head.as_str().unwrap().trim_start_matches("0x").to_owned();
+            let head = u64::from_str_radix(&head, 16).unwrap();
+            assert!(head >= last, "the head went back from {last} to {head}");
+            last = head;
+            head == tip
+        });
+        node.stop();
+    }
+}
+
+#[test]
+fn wrong_options_are_refused_with_what_to_do() {
+    let run = |options: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .arg("node")
+            .args(options)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(run(&[]).contains("--main-node-url"));
+    let folder = tempfile::tempdir().unwrap();
+    let datadir = folder.path().to_str().unwrap();
+    let bad_url = run(&["--main-node-url", "nonsense", "--l2-chain-id", "1", "--datadir", datadir]);
+    assert!(bad_url.contains("nonsense"), "{bad_url}");
+    let file = folder.path().join("lockstep.toml");
+    fs::write(&file, "htp-port = 3\n").unwrap();
+    let bad_file = run(&["--config", file.to_str().unwrap()]);
+    assert!(bad_file.contains("htp-port"), "{bad_file}");
+}

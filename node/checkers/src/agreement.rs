@@ -1,0 +1,200 @@
+//! Roots against the main node: every batch, in order, as soon as both sides have its root.
+
+use std::{sync::Arc, time::Duration};
+
+use lockstep_io::{Clock, Io, node_select};
+use lockstep_pipeline::{Peer, StageError};
+use lockstep_store::{ChainView, ClaimsWriter, Views};
+use lockstep_types::{BatchClaim, Commitment, L1BatchNumber, StateRoot};
+use lockstep_upstream::{MainNode, UpstreamError};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+/// How roots are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct AgreementConfig {
+    /// Batches asked for together.
+    pub batches_max: usize,
+    /// Pause while the main node does not have a root, and between looks for commitments.
+    pub poll_interval: Duration,
+    /// Newest batches whose missing commitments are asked for again.
+    pub commitments_max: u32,
+}
+
+impl Default for AgreementConfig {
+    fn default() -> Self {
+        Self { batches_max: 50, poll_interval: Duration::from_secs(2), commitments_max: 200 }
+    }
+}
+
+/// Gives our root of a batch, if the tree has it.
+pub type RootOf =
+    Arc<dyn Fn(&ChainView, L1BatchNumber) -> Result<Option<StateRoot>, StageError> + Send + Sync>;
+
+/// Compares the root of each batch with the one that the main node announces, and keeps the
+/// announced commitment for later.
+///
+/// A root that the main node does not have yet is waited for; it is never taken as different.
+pub struct Agreement {
+    clock: Arc<dyn Clock>,
+    main_node: MainNode,
+    views: Views,
+    writer: ClaimsWriter,
+    config: AgreementConfig,
+    /// The newest batch in the tree.
+    rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
+    root_of: RootOf,
+    agreed: watch::Sender<L1BatchNumber>,
+}
+
+impl std::fmt::Debug for Agreement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agreement").field("agreed", &self.agreed).finish_non_exhaustive()
+    }
+}
+
+impl Agreement {
+    /// Goes on after the newest batch that the store says was agreed on.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Store`] if that cannot be read.
+    pub fn open(
+        io: &Io,
+        main_node: MainNode,
+        views: Views,
+        writer: ClaimsWriter,
+        rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
+        root_of: RootOf,
+        config: AgreementConfig,
+    ) -> Result<Self, StageError> {
+        // Genesis was compared before it was stored.
+        let agreed = views.now().agreed_batch()?.unwrap_or(L1BatchNumber(0));
+        Ok(Self {
+            clock: io.clock.clone(),
+            main_node,
+            views,
+            writer,
+            config,
+            rooted,
+            root_of,
+            agreed: watch::Sender::new(agreed),
+        })
+    }
+
+    /// The newest batch up to which all roots were equal.
+    pub fn agreed(&self) -> watch::Receiver<L1BatchNumber> {
+        self.agreed.subscribe()
+    }
+
+    /// Compares until a root differs or the store fails, and says how.
+    pub async fn run(mut self) -> StageError {
+        loop {
+            let compared = match self.compare().await {
+                Ok(compared) => compared,
+                Err(StageError::Unavailable { detail, .. }) => {
+                    warn!(detail, "roots are not compared: the main node does not answer");
+                    false
+                }
+                Err(error) => return error,
+            };
+            if compared {
+                continue;
+            }
+            if let Err(error) = self.learn_commitments().await {
+                return error;
+            }
+            let agreed = *self.agreed.borrow();
+            let pause = self.clock.sleep(self.config.poll_interval);
+            if self.rooted.borrow().0 > agreed {
+                pause.await; // The main node does not have the root yet.
+            } else {
+                node_select! {
+                    () = pause => {}
+                    changed = self.rooted.wait_for(|(rooted, _)| *rooted > agreed) => {
+                        if changed.is_err() {
+                            return StageError::Stopped;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares the next batches. Returns whether there were any with a root on both sides.
+    async fn compare(&mut self) -> Result<bool, StageError> {
+        let first = self.agreed.borrow().next();
+        let last = self.rooted.borrow_and_update().0;
+        let wanted: Vec<_> =
+            (first.0..=last.0).take(self.config.batches_max).map(L1BatchNumber).collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let details = self.main_node.batch_details(&wanted).await.map_err(unavailable)?;
+        let view = self.views.now();
+        let mut claims = Vec::new();
+        for (number, details) in wanted.into_iter().zip(details) {
+            let Some(details) = details else { break };
+            let Some(theirs) = details.base.root_hash.map(StateRoot) else { break };
+            let Some(ours) = (self.root_of)(&view, number)? else { break };
+            if ours != theirs {
+                return Err(StageError::RootMismatch { batch: number, ours, theirs });
+            }
+            let commitment = details.commitment.map(Commitment);
+            claims.push(BatchClaim { number, root: Some(theirs), commitment });
+        }
+        let Some(agreed) = claims.last().map(|claim| claim.number) else { return Ok(false) };
+        self.writer.persist(&claims, Some(agreed))?;
+        debug!(l1_batch = agreed.0, "roots are equal");
+        self.agreed.send_replace(agreed);
+        Ok(true)
+    }
+
+    /// Asks again for commitments that the main node had not computed when roots were compared.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Store`]; silence of the main node is no error here.
+    async fn learn_commitments(&mut self) -> Result<(), StageError> {
+        let agreed = *self.agreed.borrow();
+        let view = self.views.now();
+        let oldest = agreed.0.saturating_sub(self.config.commitments_max).max(1);
+        let mut without = Vec::new();
+        for number in (oldest..=agreed.0).map(L1BatchNumber) {
+            if let Some(claim) = view.claim(number)?
+                && claim.commitment.is_none()
+            {
+                without.push(claim);
+            }
+        }
+        without.truncate(self.config.batches_max);
+        let numbers: Vec<_> = without.iter().map(|claim| claim.number).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let Ok(details) = self.main_node.batch_details(&numbers).await else { return Ok(()) };
+        let learned: Vec<_> = without
+            .into_iter()
+            .zip(details)
+            .filter_map(|(claim, details)| {
+                let commitment = Commitment(details?.commitment?);
+                Some(BatchClaim { commitment: Some(commitment), ..claim })
+            })
+            .collect();
+        if !learned.is_empty() {
+            self.writer.persist(&learned, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: UpstreamError) -> StageError {
+    match error {
+        UpstreamError::Lie { detail } => StageError::Lie { peer: Peer::MainNode, detail },
+        other @ (UpstreamError::Unavailable { .. }
+        | UpstreamError::Rejected { .. }
+        | UpstreamError::Malformed { .. }) => {
+            StageError::Unavailable { peer: Peer::MainNode, detail: other.to_string() }
+        }
+    }
+}

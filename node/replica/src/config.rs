@@ -1,0 +1,67 @@
+//! What an operator decides, gathered from the components.
+
+use std::time::Duration;
+
+use lockstep_api::ApiConfig;
+use lockstep_checkers::AgreementConfig;
+use lockstep_io::EndpointId;
+use lockstep_pipeline::RetryPolicy;
+use lockstep_sync::{FetchConfig, L1StepsConfig};
+use lockstep_tree::TreeConfig;
+use lockstep_types::ChainId;
+use lockstep_upstream::UpstreamConfig;
+
+/// What an operator decides.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// The chain to follow.
+    pub l2_chain_id: ChainId,
+    /// Where the main node is, the preferred endpoint first.
+    pub main_node: Vec<EndpointId>,
+    /// Where L1 is, the preferred endpoint first; without one, L1 steps are not known.
+    pub l1: Vec<EndpointId>,
+    /// How the main node is asked.
+    pub main_node_calls: UpstreamConfig,
+    /// How L1 is asked.
+    pub l1_calls: UpstreamConfig,
+    /// How blocks are fetched.
+    pub fetch: FetchConfig,
+    /// How L1 steps are watched.
+    pub l1_steps: L1StepsConfig,
+    /// How roots are compared with the main node's.
+    pub agreement: AgreementConfig,
+    /// How the tree is kept.
+    pub tree: TreeConfig,
+    /// Limits of API requests.
+    pub api: ApiConfig,
+    /// How long steps wait before they ask again.
+    pub retry: RetryPolicy,
+    /// Blocks that may wait for the executor.
+    pub blocks_ahead_max: usize,
+    /// Sealed batches that may wait for the tree.
+    pub sealed_batches_max: usize,
+    /// How often progress is logged.
+    pub progress_interval: Duration,
+}
+
+impl ReplicaConfig {
+    /// Defaults for everything that has one.
+    pub fn new(l2_chain_id: ChainId, main_node: Vec<EndpointId>, l1: Vec<EndpointId>) -> Self {
+        Self {
+            l2_chain_id,
+            main_node,
+            l1,
+            main_node_calls: UpstreamConfig::default(),
+            l1_calls: UpstreamConfig::default(),
+            fetch: FetchConfig::default(),
+            l1_steps: L1StepsConfig::default(),
+            agreement: AgreementConfig::default(),
+            tree: TreeConfig::default(),
+            api: ApiConfig::default(),
+            retry: RetryPolicy::default(),
+            blocks_ahead_max: 64,
+            sealed_batches_max: 4,
+            progress_interval: Duration::from_secs(5),
+        }
+    }
+}

@@ -3,13 +3,19 @@
 //!
 //! Reading is tolerant: unknown fields are ignored, fields that some releases leave out may be
 //! missing, and a protocol version is any number. What cannot be understood is a [`WireError`]
-//! that names the block and the field. Whether what was said is true is decided elsewhere.
+//! that names the block and the field. Whether what was said is true is decided elsewhere, with
+//! one exception: [`tx_hash`] says whether a transaction is what its own hash says.
 
 pub mod en;
 pub mod eth;
 pub mod quantity;
+pub mod tx_hash;
 pub mod zks;
 
 mod error;
 
-pub use self::{en::SyncBlock, error::WireError};
+pub use self::{
+    en::{SyncBlock, SyncBlockParts},
+    error::WireError,
+    tx_hash::{Checked, DecodeError, TxMismatch, check_transaction, decode_raw},
+};

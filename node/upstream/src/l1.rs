@@ -1,0 +1,173 @@
+//! L1, or another settlement layer, as typed calls.
+
+use lockstep_types::{Address, B256, Bytes, ChainId};
+use lockstep_wire::quantity::lenient::Lenient;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{json, value::RawValue};
+
+use crate::{
+    RpcClient, UpstreamError,
+    main_node::{plain, read},
+    rpc::{Ask, BadAnswer},
+};
+
+/// L1, or another settlement layer, as typed calls.
+///
+/// Every method fails as [`UpstreamError`] says. Numbers may come as hex or as plain JSON numbers.
+#[derive(Clone, Debug)]
+pub struct L1 {
+    rpc: RpcClient,
+}
+
+/// Numbers of the blocks that L1 gives names to. Providers disagree: `safe` and `finalized` may go
+/// back, and may be ahead of `latest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L1Tags {
+    /// The newest block.
+    pub latest: u64,
+    /// The newest one that is not likely to vanish; `None` if L1 does not say.
+    pub safe: Option<u64>,
+    /// The newest one that cannot vanish; `None` if L1 does not say.
+    pub finalized: Option<u64>,
+}
+
+/// What a transaction on L1 did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L1Receipt {
+    /// Whether it was not undone.
+    pub success: bool,
+    /// The L1 block that it is in.
+    pub block_number: u64,
+    /// Its events, in order.
+    pub logs: Vec<L1Log>,
+}
+
+/// An event on L1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L1Log {
+    /// Contract that emitted it.
+    pub address: Address,
+    /// At most four.
+    pub topics: Vec<B256>,
+    /// The rest.
+    pub data: Bytes,
+}
+
+impl L1 {
+    /// L1 behind `rpc`.
+    pub fn new(rpc: RpcClient) -> Self {
+        Self { rpc }
+    }
+
+    /// Chain id.
+    pub async fn chain_id(&self) -> Result<ChainId, UpstreamError> {
+        let Lenient(id) = self.rpc.ask(plain("eth_chainId", json!([]))).await?;
+        Ok(ChainId(id))
+    }
+
+    /// Which blocks are newest, safe and finalized.
+    pub async fn tags(&self) -> Result<L1Tags, UpstreamError> {
+        let asks = ["latest", "safe", "finalized"].map(tagged_block);
+        let mut answers = self.rpc.ask_many(asks.into()).await.into_iter();
+        let mut next = || answers.next().expect("every call has an answer");
+        let latest = next()?;
+        let latest = latest.ok_or_else(|| UpstreamError::Malformed {
+            detail: "L1 has no newest block".to_owned(),
+        })?;
+        Ok(L1Tags { latest, safe: if_supported(next())?, finalized: if_supported(next())? })
+    }
+
+    /// What the transactions `hashes` did, in their order; `None` for those that L1 does not know
+    /// or that are in no block.
+    pub async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Option<L1Receipt>>, UpstreamError> {
+        let asks = hashes.iter().map(|hash| receipt(*hash)).collect();
+        self.rpc.ask_many(asks).await.into_iter().collect()
+    }
+}
+
+/// A refusal means that L1 does not know the name.
+fn if_supported(number: Result<Option<u64>, UpstreamError>) -> Result<Option<u64>, UpstreamError> {
+    match number {
+        Err(UpstreamError::Rejected { .. }) => Ok(None),
+        Ok(_)
+        | Err(
+            UpstreamError::Unavailable { .. }
+            | UpstreamError::Lie { .. }
+            | UpstreamError::Malformed { .. },
+        ) => number,
+    }
+}
+
+#[derive(Deserialize)]
+struct BlockJson {
+    number: Option<Lenient>,
+}
+
+/// A call for the number of the block called `tag`; `None` if there is none.
+fn tagged_block(tag: &'static str) -> Ask<Option<u64>> {
+    const METHOD: &str = "eth_getBlockByNumber";
+    let read = move |result: &RawValue| {
+        let block: Option<BlockJson> = read(METHOD, result)?;
+        match block {
+            None => Ok(None),
+            Some(BlockJson { number: Some(Lenient(number)) }) => Ok(Some(number)),
+            Some(BlockJson { number: None }) => {
+                Err(BadAnswer::malformed(METHOD, format_args!("the {tag} block has no number")))
+            }
+        }
+    };
+    Ask { method: METHOD, params: json!([tag, false]), read: Box::new(read) }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptJson {
+    transaction_hash: B256,
+    /// Absent while the transaction is in no block.
+    #[serde(default)]
+    block_number: Option<Lenient>,
+    status: Lenient,
+    logs: Vec<LogJson>,
+}
+
+#[derive(Deserialize)]
+struct LogJson {
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+    #[serde(default)]
+    removed: Option<bool>,
+}
+
+/// Whether the receipt is of a transaction that is in no block: such a one may lack anything.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlaceJson {
+    #[serde(default)]
+    block_number: Option<IgnoredAny>,
+}
+
+fn receipt(hash: B256) -> Ask<Option<L1Receipt>> {
+    const METHOD: &str = "eth_getTransactionReceipt";
+    let read = move |result: &RawValue| {
+        let place: Option<PlaceJson> = read(METHOD, result)?;
+        if place.is_none_or(|place| place.block_number.is_none()) {
+            return Ok(None);
+        }
+        let json: ReceiptJson = read(METHOD, result)?;
+        if json.transaction_hash != hash {
+            let detail = format!("asked for {hash}, the answer is {}", json.transaction_hash);
+            return Err(BadAnswer::malformed(METHOD, detail));
+        }
+        Ok(json.block_number.map(|Lenient(block_number)| L1Receipt {
+            success: json.status == Lenient(1),
+            block_number,
+            logs: json.logs.into_iter().filter(|log| log.removed != Some(true)).map(log).collect(),
+        }))
+    };
+    Ask { method: METHOD, params: json!([hash]), read: Box::new(read) }
+}
+
+fn log(json: LogJson) -> L1Log {
+    L1Log { address: json.address, topics: json.topics, data: json.data }
+}

@@ -1,0 +1,194 @@
+//! A request on its way: its view of the chain, which block it means, and how methods are called.
+
+use std::sync::Arc;
+
+use jsonrpsee::{
+    RpcModule,
+    types::{ErrorObjectOwned, Params, params::ParamsSequence},
+};
+use lockstep_store::{ChainIdentity, ChainView, TxPosition};
+use lockstep_types::{
+    BatchSteps, BlockHeader, Finality, L1BatchNumber, L2BlockHash, L2BlockNumber, StepTx,
+    Transaction,
+};
+use lockstep_wire::eth::{BlockId, BlockNumberOrTag};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{
+    ApiConfig, ApiContext,
+    error::{ApiError, ApiResult, internal_error},
+};
+
+/// Collects methods.
+#[derive(Debug)]
+pub(crate) struct Methods {
+    module: RpcModule<()>,
+    context: Arc<ApiContext>,
+}
+
+impl Methods {
+    pub(crate) fn new(context: ApiContext) -> Self {
+        Self { module: RpcModule::new(()), context: Arc::new(context) }
+    }
+
+    pub(crate) fn into_module(self) -> RpcModule<()> {
+        self.module
+    }
+
+    /// Adds a method that reads its parameters and the chain.
+    ///
+    /// Parameters are positional; those that are left over are ignored.
+    pub(crate) fn add<T, F>(&mut self, name: &'static str, method: F)
+    where
+        T: Serialize,
+        F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
+    {
+        let context = Arc::clone(&self.context);
+        let callback = move |params, _: Arc<()>, _| {
+            let (context, method) = (Arc::clone(&context), method.clone());
+            answer(name, context, params, method)
+        };
+        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+    }
+
+    /// Adds a method whose answer never changes.
+    pub(crate) fn add_constant<T>(&mut self, name: &'static str, value: T)
+    where
+        T: Serialize + Clone + Send + Sync + 'static,
+    {
+        let callback = move |_: Params<'_>, _: &(), _: &_| Ok::<_, ErrorObjectOwned>(value.clone());
+        self.module.register_method(name, callback).expect("names of methods are distinct");
+    }
+}
+
+/// Answers one request. The answer is also written as JSON inside the job: it may be long.
+async fn answer<T, F>(
+    name: &'static str,
+    context: Arc<ApiContext>,
+    params: Params<'static>,
+    method: F,
+) -> Result<Box<RawValue>, ErrorObjectOwned>
+where
+    T: Serialize,
+    F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Send + 'static,
+{
+    let tasks = Arc::clone(&context.tasks);
+    let job = move || {
+        let result = method(&Call::new(&context), &mut params.sequence())?;
+        Ok(to_raw_value(&result)?)
+    };
+    match tasks.blocking(name, job).await {
+        Ok(result) => result.map_err(|error: ApiError| error.into_object(name)),
+        Err(end) => {
+            tracing::error!(method = name, ?end, "request did not come to an end");
+            Err(internal_error())
+        }
+    }
+}
+
+/// A request: everything it reads comes from one view.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The chain when the request began.
+    pub(crate) view: ChainView,
+    /// Limits.
+    pub(crate) config: ApiConfig,
+    /// The newest block of the main node, as far as known.
+    pub(crate) tip: Option<L2BlockNumber>,
+}
+
+impl Call {
+    fn new(context: &ApiContext) -> Self {
+        let ApiContext { views, tasks: _, config, sync } = context;
+        Self { view: views.now(), config: *config, tip: sync.tip() }
+    }
+
+    /// Which chain this is.
+    pub(crate) fn identity(&self) -> ApiResult<ChainIdentity> {
+        self.view.identity()?.ok_or(ApiError::NoGenesis)
+    }
+
+    /// The newest block.
+    pub(crate) fn head(&self) -> ApiResult<L2BlockNumber> {
+        self.view.head()?.ok_or(ApiError::NoBlock)
+    }
+
+    /// Header of a block that must be there.
+    pub(crate) fn header(&self, number: L2BlockNumber) -> ApiResult<BlockHeader> {
+        let missing = ApiError::Missing { what: "the header", block: number };
+        self.view.block(number)?.ok_or(missing)
+    }
+
+    /// The transaction at a position that an index names.
+    pub(crate) fn transaction(&self, position: TxPosition) -> ApiResult<Transaction> {
+        let missing = ApiError::Missing { what: "a transaction", block: position.block };
+        self.view.transaction(position)?.ok_or(missing)
+    }
+
+    /// The block that is meant, if there is one. The pending block is never there.
+    pub(crate) fn find_block(&self, id: BlockId) -> ApiResult<Option<L2BlockNumber>> {
+        let Some(head) = self.view.head()? else { return Ok(None) };
+        match id {
+            BlockId::Hash(hash) => Ok(self.view.block_number(&L2BlockHash(hash))?),
+            BlockId::Number(number) => {
+                let number = self.resolve(number, head)?;
+                Ok((number <= head).then_some(number))
+            }
+        }
+    }
+
+    /// The block whose state is meant; the state of the pending block is that of the newest.
+    pub(crate) fn state_block(&self, id: Option<BlockId>) -> ApiResult<L2BlockNumber> {
+        match id {
+            None | Some(BlockId::Number(BlockNumberOrTag::Pending)) => self.head(),
+            Some(id) => self.find_block(id)?.ok_or(ApiError::NoBlock),
+        }
+    }
+
+    /// The number that is meant while the newest block is `head`; there may be no such block.
+    pub(crate) fn resolve(
+        &self,
+        number: BlockNumberOrTag,
+        head: L2BlockNumber,
+    ) -> ApiResult<L2BlockNumber> {
+        match number {
+            BlockNumberOrTag::Number(number) => {
+                Ok(L2BlockNumber(u32::try_from(number).unwrap_or(u32::MAX)))
+            }
+            BlockNumberOrTag::Earliest => Ok(L2BlockNumber(0)),
+            BlockNumberOrTag::Latest | BlockNumberOrTag::Committed => Ok(head),
+            BlockNumberOrTag::Pending => Ok(head.next()),
+            // Precommits are not followed, so nothing is precommitted beyond what is committed.
+            BlockNumberOrTag::Precommitted | BlockNumberOrTag::L1Committed => {
+                self.end_of_newest_batch(|steps| reached(&steps.commit, Finality::Finalized))
+            }
+            BlockNumberOrTag::FastFinalized => {
+                self.end_of_newest_batch(|steps| reached(&steps.execute, Finality::FastFinalized))
+            }
+            BlockNumberOrTag::Finalized => self.end_of_newest_batch(BatchSteps::is_final),
+        }
+    }
+
+    /// Last block of the newest sealed batch that made the steps that `made` asks for; genesis if
+    /// none has. Steps are made in the order of batches, so the newest is found by halving.
+    fn end_of_newest_batch(&self, made: impl Fn(&BatchSteps) -> bool) -> ApiResult<L2BlockNumber> {
+        let mut low = 0;
+        let mut high = self.view.sealed_batch()?.map_or(0, |sealed| sealed.0);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if made(&self.view.steps(L1BatchNumber(middle))?) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        let batch = self.view.batch(L1BatchNumber(low))?;
+        Ok(batch.map_or(L2BlockNumber(0), |batch| batch.last_block))
+    }
+}
+
+/// Whether a step was made and is at least this sure.
+fn reached(step: &Option<StepTx>, finality: Finality) -> bool {
+    step.as_ref().is_some_and(|tx| tx.finality >= finality)
+}

@@ -1,0 +1,59 @@
+//! Blocks.
+
+use jsonrpsee::types::params::ParamsSequence;
+use lockstep_types::{B256, BlockHeader, L2BlockNumber, U256};
+use lockstep_wire::eth::{self, BlockId, BlockTransactions};
+
+use super::json::BlockInfo;
+use crate::{
+    call::{Call, Methods},
+    error::ApiResult,
+};
+
+pub(super) fn register(methods: &mut Methods) {
+    methods.add("eth_getBlockByNumber", |call, params| {
+        let number = BlockId::Number(params.next()?);
+        block(call, number, params.next()?)
+    });
+    methods.add("eth_getBlockByHash", |call, params| {
+        let hash = BlockId::Hash(params.next()?);
+        block(call, hash, params.next()?)
+    });
+    methods.add("eth_getBlockTransactionCountByNumber", |call, params| {
+        transaction_count(call, BlockId::Number(params.next()?))
+    });
+    methods.add("eth_getBlockTransactionCountByHash", |call, params| {
+        transaction_count(call, by_hash(params)?)
+    });
+}
+
+pub(super) fn by_hash(params: &mut ParamsSequence<'_>) -> ApiResult<BlockId> {
+    Ok(BlockId::Hash(params.next::<B256>()?))
+}
+
+fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> {
+    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let block = BlockInfo::new(call, call.header(number)?)?;
+    let transactions = call.view.transactions(number)?;
+    let transactions = if full {
+        let chain_id = call.identity()?.l2_chain_id;
+        let shown = (0..).zip(&transactions);
+        let shown = shown.map(|(index, tx)| block.transaction(tx, index, chain_id));
+        BlockTransactions::Full(shown.collect())
+    } else {
+        BlockTransactions::Hashes(transactions.iter().map(|tx| tx.hash().0).collect())
+    };
+    Ok(Some(block.block(transactions, batch_timestamp(call, &block)?)))
+}
+
+/// When the batch of `block` was opened; shown once it is sealed.
+fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
+    let Some(batch) = block.sealed_batch() else { return Ok(None) };
+    Ok(call.view.batch(batch)?.map(|batch| batch.timestamp.0))
+}
+
+fn transaction_count(call: &Call, id: BlockId) -> ApiResult<Option<U256>> {
+    let count = |header: BlockHeader| U256::from(header.tx_count());
+    let number: Option<L2BlockNumber> = call.find_block(id)?;
+    number.map(|number| call.header(number).map(count)).transpose()
+}

@@ -1,0 +1,40 @@
+//! `eth_*`.
+
+mod blocks;
+mod chain;
+mod json;
+mod logs;
+mod state;
+mod transactions;
+
+use lockstep_types::B256;
+use lockstep_wire::eth::{BlockId, BlockNumberOrTag};
+use serde::Deserialize;
+
+use crate::call::Methods;
+
+pub(crate) fn register(methods: &mut Methods) {
+    chain::register(methods);
+    blocks::register(methods);
+    transactions::register(methods);
+    state::register(methods);
+    logs::register(methods);
+}
+
+/// A block by hash or number, both as plain strings; some methods take it instead of a
+/// [`BlockId`].
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum BlockHashOrNumber {
+    Hash(B256),
+    Number(BlockNumberOrTag),
+}
+
+impl From<BlockHashOrNumber> for BlockId {
+    fn from(id: BlockHashOrNumber) -> Self {
+        match id {
+            BlockHashOrNumber::Hash(hash) => Self::Hash(hash),
+            BlockHashOrNumber::Number(number) => Self::Number(number),
+        }
+    }
+}

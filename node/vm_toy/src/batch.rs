@@ -1,0 +1,345 @@
+//! A toy batch: runs programs on an overlay over the state before the batch.
+
+use std::collections::BTreeMap;
+
+use lockstep_types::{
+    Address, B256, BatchTip, BytecodeHash, Bytes, Event, L1BatchNumber, L2ToL1Log, ProtocolVersion,
+    StorageSlot, StorageWrite, Transaction, TxOutcome, TxStatus, U256,
+    address::{KNOWN_CODES_STORAGE, SYSTEM_CONTEXT},
+    keccak256,
+};
+use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, StorageError, VmError, VmStorage};
+
+use crate::{
+    gas,
+    program::{Op, Program},
+};
+
+/// A batch that is being run.
+#[derive(Debug)]
+pub(crate) struct ToyBatch {
+    env: BatchEnv,
+    block: BlockEnv,
+    block_tx_count: u32,
+    tx_count: u16,
+    state: Overlay,
+}
+
+/// The state before the batch, and what the batch wrote.
+#[derive(Debug)]
+struct Overlay {
+    below: Box<dyn VmStorage>,
+    written: BTreeMap<StorageSlot, B256>,
+    /// Writes of what is being run, in order.
+    log: Vec<Logged>,
+}
+
+/// A write, with what it replaced.
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    write: StorageWrite,
+    before: B256,
+}
+
+/// What a program leaves behind apart from writes.
+#[derive(Debug, Default)]
+struct Effects {
+    gas_used: u64,
+    events: Vec<Event>,
+    l2_to_l1_logs: Vec<L2ToL1Log>,
+    made_bytecodes: Vec<(B256, Bytes)>,
+}
+
+/// Why a program did not come to its end.
+enum Stop {
+    Reverted(&'static str),
+    Halted,
+    Failed(VmError),
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The slot that holds the root after `batch`.
+pub fn previous_root_slot(batch: L1BatchNumber) -> StorageSlot {
+    let key = [word(u64::from(batch.0)).0, word(8).0].concat();
+    StorageSlot::new(SYSTEM_CONTEXT, keccak256(key))
+}
+
+/// The account that a deployment of EVM code makes: the `nonce`-th transaction of `sender`.
+pub fn evm_account(sender: Address, nonce: U256) -> Address {
+    let hash = keccak256([sender.as_slice(), &nonce.to_be_bytes::<32>()].concat());
+    Address::from_slice(&hash[12..])
+}
+
+impl Overlay {
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, StorageError> {
+        match self.written.get(slot) {
+            Some(value) => Ok(*value),
+            None => self.below.value(slot),
+        }
+    }
+
+    fn write(&mut self, slot: StorageSlot, value: B256) -> Result<(), StorageError> {
+        let before = self.value(&slot)?;
+        self.written.insert(slot, value);
+        self.log.push(Logged { write: StorageWrite { slot, value }, before });
+        Ok(())
+    }
+
+    /// Undoes the writes from the `from`-th on by further writes, newest first.
+    fn undo(&mut self, from: usize) {
+        for index in (from..self.log.len()).rev() {
+            let Logged { write: StorageWrite { slot, value: replaced }, before } = self.log[index];
+            self.written.insert(slot, before);
+            let write = StorageWrite { slot, value: before };
+            self.log.push(Logged { write, before: replaced });
+        }
+    }
+
+    fn take_log(&mut self) -> Vec<StorageWrite> {
+        std::mem::take(&mut self.log).into_iter().map(|logged| logged.write).collect()
+    }
+
+    /// Slots that differ from the state before the batch, in canonical order.
+    fn final_writes(&mut self) -> Result<Vec<(StorageSlot, B256)>, StorageError> {
+        let mut changed = Vec::new();
+        for (slot, value) in &self.written {
+            if self.below.value(slot)? != *value {
+                changed.push((*slot, *value));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// By slot: its index, for a first write its address and key, and its value.
+    fn pubdata(&mut self, writes: &[(StorageSlot, B256)]) -> Result<Bytes, StorageError> {
+        let mut pubdata = Vec::new();
+        for (slot, value) in writes {
+            let index = self.below.leaf_index(slot)?;
+            pubdata.extend(index.map_or(0, |index| index.0).to_be_bytes());
+            if index.is_none() {
+                pubdata.extend_from_slice(slot.address.as_slice());
+                pubdata.extend_from_slice(slot.key.as_slice());
+            }
+            pubdata.extend_from_slice(value.as_slice());
+        }
+        Ok(pubdata.into())
+    }
+}
+
+impl ToyBatch {
+    pub(crate) fn new(env: BatchEnv, block: BlockEnv, below: Box<dyn VmStorage>) -> Self {
+        let state = Overlay { below, written: BTreeMap::new(), log: Vec::new() };
+        Self { env, block, block_tx_count: 0, tx_count: 0, state }
+    }
+
+    fn unusable(&self, reason: String) -> VmError {
+        VmError::BadInput { batch: self.env.number, reason }
+    }
+
+    fn run(&mut self, tx: &Transaction, nonce: U256, effects: &mut Effects) -> Result<(), Stop> {
+        let Some(target) = tx.execute.to else { return self.deploy_evm(tx, nonce, effects) };
+        let program = Program::decode(&tx.execute.calldata);
+        for op in program.ok_or(Stop::Reverted("the calldata is no program"))?.0 {
+            effects.gas_used = effects.gas_used.saturating_add(gas::OP);
+            self.step(tx, target, op, effects)?;
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        tx: &Transaction,
+        target: Address,
+        op: Op,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let slot = |key| StorageSlot::new(target, word(key));
+        match op {
+            Op::Write { key, value } => self.state.write(slot(key), word(value))?,
+            Op::Add { key, amount } => {
+                let before = U256::from_be_bytes(self.state.value(&slot(key))?.0);
+                let after = before.wrapping_add(U256::from(amount));
+                self.state.write(slot(key), B256::from(after))?;
+            }
+            Op::Emit { topic, data } => effects.events.push(Event {
+                address: target,
+                topics: vec![word(topic)],
+                data: Bytes::copy_from_slice(&data.to_be_bytes()),
+            }),
+            Op::Send { key, value } => effects.l2_to_l1_logs.push(L2ToL1Log {
+                shard_id: 0,
+                is_service: false,
+                tx_index_in_batch: self.tx_count,
+                sender: target,
+                key: word(key),
+                value: word(value),
+            }),
+            Op::Deploy { dep, account } => {
+                let dep = usize::try_from(dep).ok().and_then(|i| tx.execute.factory_deps.get(i));
+                let code = dep.ok_or(Stop::Reverted("there is no such factory dep"))?;
+                let hash = self.code_hash(code).map_err(Stop::Failed)?;
+                self.deploy(hash, Address::from_word(word(account)), effects)?;
+            }
+            Op::Burn { gas } => effects.gas_used = effects.gas_used.saturating_add(gas),
+            Op::Revert => return Err(Stop::Reverted("the program reverts")),
+            Op::Halt => return Err(Stop::Halted),
+        }
+        Ok(())
+    }
+
+    fn code_hash(&self, code: &[u8]) -> Result<BytecodeHash, VmError> {
+        BytecodeHash::of_era(code).map_err(|why| self.unusable(format!("factory dep: {why}")))
+    }
+
+    fn deploy_evm(
+        &mut self,
+        tx: &Transaction,
+        nonce: U256,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let mut code = tx.execute.calldata.to_vec();
+        let bytes = u16::try_from(code.len())
+            .map_err(|_too_long| Stop::Reverted("the code is too long"))?;
+        // Stored code is an odd number of words.
+        let words = code.len().div_ceil(32) | 1;
+        code.resize(words * 32, 0);
+        let hash = BytecodeHash::of_padded_evm(&code, bytes)
+            .map_err(|why| Stop::Failed(self.unusable(why.to_string())))?;
+        self.deploy(hash, evm_account(tx.initiator(), nonce), effects)?;
+        effects.made_bytecodes.push((hash.0, code.into()));
+        Ok(())
+    }
+
+    fn deploy(
+        &mut self,
+        hash: BytecodeHash,
+        account: Address,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let known = StorageSlot::known_code(hash.0);
+        if self.state.value(&known)?.is_zero() {
+            self.state.write(known, word(1))?;
+            let signature = keccak256("MarkedAsKnown(bytes32,bool)");
+            effects.events.push(Event {
+                address: KNOWN_CODES_STORAGE,
+                topics: vec![signature, hash.0, word(1)],
+                data: Bytes::new(),
+            });
+        }
+        self.state.write(StorageSlot::code_hash(account), hash.0)?;
+        Ok(())
+    }
+
+    /// Adds one to the sender's nonce and returns what it was.
+    fn count_tx(&mut self, tx: &Transaction) -> Result<U256, StorageError> {
+        let slot = StorageSlot::nonces(tx.initiator());
+        let nonces = U256::from_be_bytes(self.state.value(&slot)?.0);
+        self.state.write(slot, B256::from(nonces.wrapping_add(U256::from(1))))?;
+        Ok(nonces & U256::from(u128::MAX))
+    }
+
+    fn outcome(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
+        let gas_limit = u64::try_from(tx.gas_limit())
+            .map_err(|_too_big| self.unusable(format!("{} has too much gas", tx.hash())))?;
+        let nonce = self.count_tx(tx)?;
+        let kept = self.state.log.len();
+        let mut effects = Effects { gas_used: gas::TX, ..Effects::default() };
+        let mut ended = self.run(tx, nonce, &mut effects);
+        if ended.is_ok() && effects.gas_used > gas_limit {
+            ended = Err(Stop::Reverted("out of gas"));
+        }
+        let gas_refunded = gas_limit.saturating_sub(effects.gas_used);
+        let status = match ended {
+            Ok(()) => TxStatus::Success,
+            Err(Stop::Reverted(reason)) => {
+                self.state.undo(kept);
+                effects = Effects::default();
+                TxStatus::Reverted { reason: reason.to_owned() }
+            }
+            Err(Stop::Halted) => {
+                return Err(VmError::Halted {
+                    batch: self.env.number,
+                    index_in_batch: u32::from(self.tx_count),
+                    tx_hash: tx.hash(),
+                    reason: "the program halts".to_owned(),
+                });
+            }
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        let Effects { events, l2_to_l1_logs, made_bytecodes, .. } = effects;
+        let writes = self.state.take_log();
+        Ok(TxOutcome { status, gas_refunded, events, l2_to_l1_logs, writes, made_bytecodes })
+    }
+}
+
+impl OpenBatch for ToyBatch {
+    fn start_block(&mut self, env: BlockEnv) -> Result<(), VmError> {
+        if self.block_tx_count == 0 {
+            return Err(self.unusable(format!("block {} is empty", self.block.number)));
+        }
+        if env.number.prev() != Some(self.block.number) {
+            let (next, this) = (env.number, self.block.number);
+            return Err(self.unusable(format!("block {next} follows block {this}")));
+        }
+        self.block = env;
+        self.block_tx_count = 0;
+        Ok(())
+    }
+
+    fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
+        let next = self.tx_count.checked_add(1);
+        let next = next.ok_or_else(|| self.unusable("too many transactions".to_owned()))?;
+        let outcome = self.outcome(tx)?;
+        self.tx_count = next;
+        self.block_tx_count += 1;
+        Ok(outcome)
+    }
+
+    fn seal(mut self: Box<Self>) -> Result<BatchTip, VmError> {
+        if self.block_tx_count != 0 {
+            return Err(self.unusable(format!("block {} is not empty", self.block.number)));
+        }
+        let info = (U256::from(self.block.number.0) << 128) | U256::from(self.block.timestamp.0);
+        self.state.write(StorageSlot::new(SYSTEM_CONTEXT, word(9)), B256::from(info))?;
+        if let Some(before) = self.env.number.prev() {
+            self.state.write(previous_root_slot(before), self.env.previous_root.0)?;
+        }
+        let writes = self.state.take_log();
+        let final_writes = self.state.final_writes()?;
+        let pubdata = self.state.pubdata(&final_writes)?;
+        let root = U256::from_be_bytes(self.env.previous_root.0.0);
+        let heap = [U256::from(self.tx_count), root, info, U256::from(self.env.timestamp.0)];
+        let bootloader_heap = (0..).zip(heap).filter(|(_index, word)| !word.is_zero()).collect();
+        let system_log = L2ToL1Log {
+            shard_id: 0,
+            is_service: true,
+            tx_index_in_batch: self.tx_count,
+            sender: SYSTEM_CONTEXT,
+            key: keccak256(&pubdata),
+            value: self.env.previous_root.0,
+        };
+        let has_pubdata = self.env.version >= ProtocolVersion::BOOJUM;
+        Ok(BatchTip {
+            events: vec![Event {
+                address: SYSTEM_CONTEXT,
+                topics: vec![word(u64::from(self.env.number.0))],
+                data: Bytes::new(),
+            }],
+            l2_to_l1_logs: Vec::new(),
+            writes,
+            system_logs: if has_pubdata { vec![system_log] } else { Vec::new() },
+            final_writes,
+            pubdata: has_pubdata.then_some(pubdata),
+            bootloader_heap,
+        })
+    }
+}
+
+fn word(number: u64) -> B256 {
+    B256::from(U256::from(number))
+}

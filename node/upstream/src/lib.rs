@@ -14,6 +14,9 @@ mod l1;
 mod main_node;
 mod rpc;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     check::{BlockLie, check_block},
     config::UpstreamConfig,

@@ -1,0 +1,309 @@
+//! A recorded chain, run batch by batch, leaves what its API says it left; on every machine.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod chain;
+mod golden;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use lockstep_testvectors::recordings_for;
+use lockstep_types::{
+    B256, BatchTip, StorageSlot, StorageWrite, Transaction, TxCommon, TxOutcome, TxStatus,
+};
+use lockstep_vm::{OpenBatch, Vm, VmError};
+use lockstep_vm_era::{EraVm, EraVmConfig, VmMode};
+
+use crate::chain::{Chain, Reads, State};
+
+/// What a batch left behind.
+#[derive(Debug)]
+struct Ran {
+    /// By block; the fictive one is in the tip.
+    outcomes: Vec<Vec<TxOutcome>>,
+    tip: BatchTip,
+}
+
+fn vm(mode: VmMode) -> EraVm {
+    EraVm::new(EraVmConfig { mode })
+}
+
+/// Opens the batch at `index`, runs everything and seals it, on three threads.
+fn run_batch(vm: &EraVm, chain: &Chain, index: usize, state: &Arc<State>) -> Ran {
+    let blocks = &chain.batches[index];
+    let opened = vm.open_batch(chain.env(index), blocks[0].env(), Reads::of(state));
+    let mut batch = opened.unwrap();
+    let batch_moved = std::thread::scope(|scope| {
+        let running = scope.spawn(move || {
+            let outcomes: Vec<Vec<_>> = blocks
+                .iter()
+                .enumerate()
+                .map(|(i, block)| {
+                    if i > 0 {
+                        batch.start_block(block.env()).unwrap();
+                    }
+                    block.txs().iter().map(|tx| batch.run_tx(tx).unwrap()).collect()
+                })
+                .collect();
+            (outcomes, batch)
+        });
+        running.join().unwrap()
+    });
+    let (mut outcomes, batch) = batch_moved;
+    assert_eq!(outcomes.pop(), Some(Vec::new()), "the last block is the fictive one");
+    Ran { outcomes, tip: batch.seal().unwrap() }
+}
+
+/// What `writes` leave different from `state`.
+fn net_writes<'a>(
+    state: &BTreeMap<StorageSlot, B256>,
+    base: &State,
+    writes: impl IntoIterator<Item = &'a StorageWrite>,
+) -> BTreeMap<StorageSlot, B256> {
+    let mut last: BTreeMap<_, _> = BTreeMap::new();
+    last.extend(writes.into_iter().map(|write| (write.slot, write.value)));
+    last.retain(|slot, value| {
+        state.get(slot).copied().unwrap_or_else(|| base.value(slot)) != *value
+    });
+    last
+}
+
+/// Checks that the blocks' own writes add up to what the batch says it changed.
+fn check_writes(ran: &Ran, before: &State) {
+    let tip = [&ran.tip.writes];
+    let blocks = ran.outcomes.iter().map(|txs| txs.iter().map(|tx| &tx.writes).collect::<Vec<_>>());
+    let mut merged = BTreeMap::new();
+    for block in blocks.chain([tip.to_vec()]) {
+        let changed = net_writes(&merged, before, block.into_iter().flatten());
+        merged.extend(changed);
+    }
+    merged.retain(|slot, value| before.value(slot) != *value);
+    assert_eq!(merged.into_iter().collect::<Vec<_>>(), ran.tip.final_writes);
+}
+
+/// Brings `state` to where the batch at `index` left it.
+fn advance(state: &mut Arc<State>, chain: &Chain, index: usize, ran: &Ran) {
+    let state = Arc::make_mut(state);
+    for tx in chain.batches[index].iter().flat_map(|block| block.txs()) {
+        tx.execute.factory_deps.iter().for_each(|dep| state.add_code(dep));
+    }
+    for outcome in ran.outcomes.iter().flatten() {
+        for (hash, code) in &outcome.made_bytecodes {
+            let hash = lockstep_types::BytecodeHash(*hash);
+            assert!(hash.is_of(code), "{hash} has another code");
+            state.codes.insert(hash, code.clone());
+        }
+    }
+    state.write(&ran.tip.final_writes);
+}
+
+fn run_chain(mode: VmMode, chain: &Chain, batches_max: usize) -> Vec<Ran> {
+    let vm = vm(mode);
+    let mut state = Arc::new(chain.genesis());
+    let mut all = Vec::new();
+    let mut watch = Stopwatch::default();
+    for index in 0..chain.batches.len().min(batches_max) {
+        let ran = watch.time(|| run_batch(&vm, chain, index, &state));
+        check_writes(&ran, &state);
+        advance(&mut state, chain, index, &ran);
+        all.push(ran);
+    }
+    let txs = all.iter().flat_map(|ran| &ran.outcomes).flatten().count();
+    watch.report(mode, all.len(), txs);
+    all
+}
+
+#[derive(Debug, Default)]
+struct Stopwatch(std::time::Duration);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "the time is printed, nothing depends on it")]
+    fn time<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        let start = std::time::Instant::now();
+        let result = run();
+        self.0 += start.elapsed();
+        result
+    }
+
+    #[expect(clippy::print_stderr, reason = "for whoever wants to know")]
+    fn report(&self, mode: VmMode, batches: usize, txs: usize) {
+        eprintln!("{mode:?}: {batches} batches with {txs} transactions took {:?}", self.0);
+    }
+}
+
+/// An outcome without what the machines tell in different forms.
+fn comparable(outcome: &TxOutcome) -> TxOutcome {
+    TxOutcome { writes: Vec::new(), ..outcome.clone() }
+}
+
+fn check_same(fast: &[Ran], legacy: &[Ran]) {
+    assert_eq!(fast.len(), legacy.len());
+    for (fast, legacy) in fast.iter().zip(legacy) {
+        let outcomes = |ran: &Ran| -> Vec<Vec<_>> {
+            ran.outcomes.iter().map(|txs| txs.iter().map(comparable).collect()).collect()
+        };
+        assert_eq!(outcomes(fast), outcomes(legacy));
+        let tip = |ran: &Ran| BatchTip { writes: Vec::new(), ..ran.tip.clone() };
+        assert_eq!(tip(fast), tip(legacy));
+    }
+}
+
+#[test]
+fn a_recorded_chain_runs_as_its_receipts_say_on_both_machines() {
+    for recording in recordings_for("running a recorded chain") {
+        let chain = Chain::load(&recording);
+        assert!(!chain.batches.is_empty());
+        let fast = run_chain(VmMode::Fast, &chain, usize::MAX);
+        let compared = golden::check_receipts(&recording, &chain, &fast);
+        assert!(compared > 0, "no receipts in {}", recording.name());
+        let compared = golden::check_reasons(&recording, &chain, &fast);
+        assert!(compared > 0, "no reverts are traced in {}", recording.name());
+        let compared = golden::check_limits(&EraVm::default(), &recording, &chain);
+        assert!(compared > 0, "no blocks in {}", recording.name());
+        let legacy = run_chain(VmMode::Legacy, &chain, usize::MAX);
+        check_same(&fast, &legacy);
+        let reverted = fast.iter().flat_map(|ran| &ran.outcomes).flatten();
+        let reverted = reverted.filter(|outcome| outcome.status != TxStatus::Success).count();
+        assert!(reverted > 0, "nothing reverts in {}", recording.name());
+    }
+}
+
+#[test]
+fn shadow_mode_finds_no_difference_and_answers_like_the_fast_machine() {
+    for recording in recordings_for("running a recorded chain in shadow mode") {
+        let chain = Chain::load(&recording);
+        let fast = run_chain(VmMode::Fast, &chain, 10);
+        let shadow = run_chain(VmMode::Shadow, &chain, 10);
+        for (fast, shadow) in fast.iter().zip(&shadow) {
+            assert_eq!(fast.outcomes, shadow.outcomes);
+            assert_eq!(fast.tip, shadow.tip);
+        }
+    }
+}
+
+/// Opens the first batch of a recording and hands it on.
+fn with_first_batch(
+    what: &str,
+    test: impl Fn(&Chain, &mut dyn FnMut(VmMode) -> Box<dyn OpenBatch>),
+) {
+    for recording in recordings_for(what) {
+        let chain = Chain::load(&recording);
+        let state = Arc::new(chain.genesis());
+        let mut open = |mode| {
+            let first = chain.batches[0][0].env();
+            vm(mode).open_batch(chain.env(0), first, Reads::of(&state)).unwrap()
+        };
+        test(&chain, &mut open);
+    }
+}
+
+#[test]
+fn a_store_that_fails_stops_the_batch_and_never_panics() {
+    for recording in recordings_for("running on a failing store") {
+        let chain = Chain::load(&recording);
+        let state = Arc::new(chain.genesis());
+        let tx = &chain.batches[0][0].txs()[0];
+        for mode in [VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
+            for reads_left in [0, 1, 2, 3, 10, 30, 100] {
+                let storage = Box::new(Reads { state: Arc::clone(&state), reads_left });
+                let first = chain.batches[0][0].env();
+                let error = match vm(mode).open_batch(chain.env(0), first, storage) {
+                    Ok(mut batch) => batch.run_tx(tx).unwrap_err(),
+                    Err(error) => error,
+                };
+                assert!(matches!(error, VmError::Storage(_)), "{mode:?}, {reads_left}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn code_that_is_run_but_not_known_is_bad_input() {
+    for recording in recordings_for("running without bytecodes") {
+        let chain = Chain::load(&recording);
+        let state = State { codes: BTreeMap::new(), ..chain.genesis() };
+        let first = chain.batches[0][0].env();
+        for mode in [VmMode::Fast, VmMode::Legacy] {
+            let storage = Reads::of(&Arc::new(state.clone()));
+            let mut batch = vm(mode).open_batch(chain.env(0), first.clone(), storage).unwrap();
+            let error = batch.run_tx(&chain.batches[0][0].txs()[0]).unwrap_err();
+            assert!(matches!(error, VmError::BadInput { .. }), "{mode:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_cannot_be_in_a_block_halts_the_batch_for_good() {
+    with_first_batch("halting a batch", |chain, open| {
+        let is_l2 = |tx: &&Transaction| matches!(tx.common, TxCommon::L2(_));
+        let mut txs = chain.batches.iter().flatten().flat_map(|block| block.txs());
+        // Its sender has no funds yet.
+        let early = txs.find(is_l2).expect("an L2 transaction");
+        for mode in [VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
+            let mut batch = open(mode);
+            let first = &chain.batches[0][0].txs()[0];
+            batch.run_tx(first).unwrap();
+            let error = batch.run_tx(early).unwrap_err();
+            let VmError::Halted { index_in_batch, tx_hash, .. } = &error else {
+                panic!("{mode:?}: {error}");
+            };
+            assert_eq!((*index_in_batch, *tx_hash), (1, early.hash()));
+            let error = batch.run_tx(first).unwrap_err();
+            assert!(matches!(error, VmError::BadInput { .. }), "{mode:?}: {error}");
+        }
+    });
+}
+
+#[test]
+fn blocks_that_do_not_follow_are_bad_input() {
+    with_first_batch("blocks in a wrong order", |chain, open| {
+        let blocks = &chain.batches[0];
+        let next = blocks[1].env();
+        let refused = |change: &dyn Fn(&mut lockstep_vm::BlockEnv),
+                       open: &mut dyn FnMut(VmMode) -> Box<dyn OpenBatch>| {
+            let mut batch = open(VmMode::Fast);
+            for tx in blocks[0].txs() {
+                batch.run_tx(tx).unwrap();
+            }
+            let mut env = next.clone();
+            change(&mut env);
+            let error = batch.start_block(env).unwrap_err();
+            assert!(matches!(error, VmError::BadInput { .. }), "{error}");
+            error.to_string()
+        };
+        assert!(refused(&|env| env.number = env.number.next(), open).contains("follows block"));
+        assert!(refused(&|env| env.timestamp.0 = 1, open).contains("time"));
+        assert!(refused(&|env| env.parent = Default::default(), open).contains("parent"));
+        let too_early = open(VmMode::Legacy).start_block(next.clone()).unwrap_err();
+        assert!(too_early.to_string().contains("empty"), "{too_early}");
+    });
+}
+
+#[test]
+fn environments_that_cannot_be_are_refused() {
+    for recording in recordings_for("opening impossible batches") {
+        let chain = Chain::load(&recording);
+        let state = Arc::new(chain.genesis());
+        let first = chain.batches[0][0].env();
+        let open = |env| vm(VmMode::Fast).open_batch(env, first.clone(), Reads::of(&state));
+        let good = chain.env(0);
+        assert!(open(good.clone()).is_ok());
+
+        let mut env = good.clone();
+        env.version.0 = 31;
+        assert_eq!(open(env.clone()).unwrap_err(), VmError::UnknownVersion(env.version));
+
+        let mut env = good.clone();
+        env.fee_input.fair_pubdata_price = None;
+        assert!(matches!(open(env), Err(VmError::BadInput { .. })));
+
+        let mut env = good.clone();
+        env.chain_id.0 = u64::MAX;
+        assert!(matches!(open(env), Err(VmError::BadInput { .. })));
+
+        let mut contracts = (*good.base_contracts).clone();
+        contracts.bootloader.code = contracts.bootloader.code.slice(1..);
+        let env = lockstep_vm::BatchEnv { base_contracts: Arc::new(contracts), ..good };
+        assert!(matches!(open(env), Err(VmError::BadInput { .. })));
+    }
+}

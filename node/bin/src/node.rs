@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use lockstep_io::{EndpointId, Io, Tasks};
+use lockstep_io::{EndpointId, Io};
 use lockstep_io_net::{
     EndpointConfig, HttpConfig, NoObjects, RpcServerConfig, SocketHttp, serve_health, serve_rpc,
 };

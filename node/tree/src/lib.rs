@@ -21,11 +21,13 @@ mod path;
 mod plan;
 mod proof;
 mod prune;
+mod stage;
 mod tree;
 
 pub use self::{
     error::TreeError,
     proof::{Proof, proof, verify},
     prune::prune,
+    stage::TreeStage,
     tree::{Extension, Tree, TreeConfig, TreeRoot, Truncation, root_of},
 };

@@ -1,8 +1,8 @@
 //! JSON-RPC methods over views of the store, one module a method group; no sockets.
 //!
 //! Each request takes one view and is answered from it alone, so its parts always belong to one
-//! moment. All reading runs as a job of [`Tasks::disk`](lockstep_io::Tasks::disk): a panic in it
-//! is an internal error of that request and of no other.
+//! moment. All reading runs as a job of [`Tasks::disk`]: a panic in it is an internal error of that
+//! request and of no other.
 
 #![warn(missing_docs)]
 
@@ -15,6 +15,8 @@ mod net;
 mod web3;
 mod zks;
 
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! Blocks.
 
-use jsonrpsee::types::params::ParamsSequence;
-use lockstep_types::{B256, BlockHeader, L2BlockNumber, U256};
+use lockstep_types::{BlockHeader, L2BlockNumber, U256};
 use lockstep_wire::eth::{self, BlockId, BlockTransactions};
 
 use super::json::BlockInfo;
@@ -23,12 +22,8 @@ pub(super) fn register(methods: &mut Methods) {
         transaction_count(call, BlockId::Number(params.next()?))
     });
     methods.add("eth_getBlockTransactionCountByHash", |call, params| {
-        transaction_count(call, by_hash(params)?)
+        transaction_count(call, BlockId::Hash(params.next()?))
     });
-}
-
-pub(super) fn by_hash(params: &mut ParamsSequence<'_>) -> ApiResult<BlockId> {
-    Ok(BlockId::Hash(params.next::<B256>()?))
 }
 
 fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> {

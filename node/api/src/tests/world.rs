@@ -1,0 +1,115 @@
+//! A store, the methods over it, and somebody who asks.
+
+use lockstep_io::{Par, WriteSet};
+use lockstep_io_memory::MemoryIo;
+use lockstep_store::{BatchRecord, BlockRecord, Genesis, Views, Writers};
+use lockstep_tree::{Tree, TreeConfig};
+use lockstep_types::{L1BatchNumber, L2BlockNumber};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    ApiConfig, ApiContext, SyncStatus,
+    call::{Call, Methods},
+    debug,
+    error::ApiResult,
+    eth, net, web3, zks,
+};
+
+pub(super) struct World {
+    pub(super) views: Views,
+    pub(super) writers: Writers,
+    pub(super) tip: watch::Sender<Option<L2BlockNumber>>,
+    io: MemoryIo,
+    module: jsonrpsee::RpcModule<()>,
+}
+
+impl World {
+    pub(super) fn new(config: ApiConfig) -> Self {
+        Self::with_methods(config, |methods| {
+            eth::register(methods);
+            zks::register(methods);
+            debug::register(methods);
+            net::register(methods);
+            web3::register(methods);
+        })
+    }
+
+    /// With one more method, that does what `method` does.
+    pub(super) fn with_method(
+        name: &'static str,
+        method: impl Fn(&Call) -> ApiResult<u32> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_methods(ApiConfig::default(), |methods| {
+            eth::register(methods);
+            methods.add(name, move |call, _| method(call));
+        })
+    }
+
+    fn with_methods(config: ApiConfig, register: impl FnOnce(&mut Methods)) -> Self {
+        let memory = MemoryIo::new(0);
+        let io = memory.io();
+        let (views, writers) = lockstep_store::open(&*io.stores).unwrap();
+        let (tip, sync) = watch::channel(None);
+        let sync = SyncStatus(sync);
+        let context = ApiContext { views: views.clone(), tasks: io.tasks, config, sync };
+        let mut methods = Methods::new(context);
+        register(&mut methods);
+        Self { views, writers, tip, io: memory, module: methods.into_module() }
+    }
+
+    pub(super) fn persist_genesis(&mut self, genesis: &Genesis) {
+        let tree = self.extend_tree(&genesis.batch);
+        self.writers.chain.persist_genesis(genesis, tree).unwrap();
+    }
+
+    pub(super) fn persist(&mut self, block: &BlockRecord, batch: Option<&BatchRecord>) {
+        self.writers.chain.persist_block(block, batch).unwrap();
+    }
+
+    /// Puts a sealed batch in the tree.
+    pub(super) fn grow_tree(&mut self, batch: &BatchRecord) {
+        let set = self.extend_tree(batch);
+        self.writers.tree.persist(set).unwrap();
+    }
+
+    fn extend_tree(&self, batch: &BatchRecord) -> WriteSet {
+        let view = self.views.now();
+        let tree = Tree::open(view.raw(), TreeConfig::default()).unwrap();
+        let number: L1BatchNumber = batch.header.number;
+        tree.extend(view.raw(), number, &batch.writes, &InOrder).unwrap().write_set
+    }
+
+    /// The whole answer.
+    pub(super) fn call(&self, method: &str, params: &Value) -> Value {
+        let request =
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let answer = self.module.raw_json_request(&request, 1);
+        let (answer, _) = self.io.block_on(answer).unwrap();
+        serde_json::from_str(answer.get()).unwrap()
+    }
+
+    /// The result.
+    #[track_caller]
+    pub(super) fn ask(&self, method: &str, params: Value) -> Value {
+        let answer = self.call(method, &params);
+        assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Code and message of the error.
+    #[track_caller]
+    pub(super) fn error(&self, method: &str, params: Value) -> (i64, String) {
+        let answer = self.call(method, &params);
+        let error = answer.get("error").unwrap_or_else(|| panic!("{method} {params}: {answer}"));
+        (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
+    }
+}
+
+struct InOrder;
+
+impl Par for InOrder {
+    fn for_each(&self, count: usize, f: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(f);
+    }
+}

@@ -12,7 +12,12 @@ pub mod objects;
 pub mod store;
 pub mod tasks;
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 pub use self::{
     clock::{Clock, Mono, UnixTime},
@@ -46,12 +51,41 @@ pub struct Io {
     pub objects: Arc<dyn Objects>,
 }
 
-/// `tokio::select!` whose branches are polled in the order in which they are written.
+/// Waits for the first of two futures and drops the other: as `tokio::select!`, but the one that
+/// is written first is always asked first, and the arms are separated by a comma.
 ///
 /// A random order would make a simulated run depend on hidden state.
 #[macro_export]
 macro_rules! node_select {
-    ($($body:tt)*) => {
-        tokio::select! { biased; $($body)* }
-    };
+    ($left:pat = $first:expr => $then:expr, $right:pat = $second:expr => $otherwise:expr $(,)?) => {{
+        let first = $crate::race($first, $second).await;
+        match first {
+            $crate::First::Left($left) => $then,
+            $crate::First::Right($right) => $otherwise,
+        }
+    }};
+}
+
+/// Which of two futures resolved first.
+#[derive(Debug)]
+pub enum First<A, B> {
+    /// The one that was written first, or both at once.
+    Left(A),
+    /// The other.
+    Right(B),
+}
+
+/// Resolves with the first of two futures; `left` is polled first each time.
+pub async fn race<A, B>(
+    left: impl Future<Output = A>,
+    right: impl Future<Output = B>,
+) -> First<A, B> {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = left.as_mut().poll(cx) {
+            return Poll::Ready(First::Left(value));
+        }
+        right.as_mut().poll(cx).map(First::Right)
+    })
+    .await
 }

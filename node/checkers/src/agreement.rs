@@ -110,7 +110,7 @@ impl Agreement {
                 pause.await; // The main node does not have the root yet.
             } else {
                 node_select! {
-                    () = pause => {}
+                    () = pause => {},
                     changed = self.rooted.wait_for(|(rooted, _)| *rooted > agreed) => {
                         if changed.is_err() {
                             return StageError::Stopped;

@@ -47,7 +47,7 @@ impl Replica {
             let over = ending.clone();
             let task = async move {
                 node_select! {
-                    _reason = over.over() => {}
+                    _reason = over.over() => {},
                     error = watcher => ending.end(error),
                 }
             };

@@ -82,19 +82,16 @@ pub(crate) fn build(
     Ok((genesis, extension.write_set))
 }
 
-/// The rows of block 0 and batch 0.
-fn records(
+/// The header of block 0.
+fn header(
     parts: &GenesisParts,
-    state: &GenesisState,
     version: ProtocolVersion,
-    root: StateRoot,
-    commitment: Commitment,
     vm: &dyn Vm,
-) -> Result<Genesis, GenesisError> {
+) -> Result<BlockHeader, GenesisError> {
     let config = &parts.config;
     let fee_input = FeeInput { l1_gas_price: 0, fair_l2_gas_price: 0, fair_pubdata_price: Some(0) };
     let limits = vm.limits(version, &fee_input)?;
-    let header = BlockHeader {
+    Ok(BlockHeader {
         params: BlockParams {
             number: L2BlockNumber(0),
             batch: L1BatchNumber(0),
@@ -123,7 +120,20 @@ fn records(
         logs_bloom: Bloom::ZERO,
         event_count: 0,
         l2_to_l1_log_count: 0,
-    };
+    })
+}
+
+/// The rows of block 0 and batch 0.
+fn records(
+    parts: &GenesisParts,
+    state: &GenesisState,
+    version: ProtocolVersion,
+    root: StateRoot,
+    commitment: Commitment,
+    vm: &dyn Vm,
+) -> Result<Genesis, GenesisError> {
+    let config = &parts.config;
+    let header = header(parts, version, vm)?;
     let own_share = Receipt {
         status: TxStatus::Success,
         gas_refunded: 0,

@@ -132,15 +132,7 @@ impl Replica {
         let (chain_id, head) = (config.l2_chain_id, executor.head());
         let fetcher = Fetcher::new(&io, main_node, views.clone(), chain_id, head, config.fetch);
 
-        let positions = executor.progress();
-        let positions = *positions.borrow();
-        info!(
-            block = positions.head.0,
-            sealed_batch = positions.sealed_batch.0,
-            rooted_batch = tree.roots().borrow().0.0,
-            agreed_batch = agreement.agreed().borrow().0,
-            "positions"
-        );
+        log_positions(&executor, &tree, &agreement);
         let status = watch::Sender::new(Status::Running);
         Ok(Self { config, io, views, fetcher, executor, tree, agreement, l1_steps, status })
     }
@@ -159,6 +151,18 @@ impl Replica {
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
+}
+
+/// One line with where each component goes on.
+fn log_positions(executor: &Executor, tree: &TreeStage, agreement: &Agreement) {
+    let progress = *executor.progress().borrow();
+    info!(
+        block = progress.head.0,
+        sealed_batch = progress.sealed_batch.0,
+        rooted_batch = tree.roots().borrow().0.0,
+        agreed_batch = agreement.agreed().borrow().0,
+        "positions"
+    );
 }
 
 /// Asks for genesis until the main node answers, compares and stores it.

@@ -114,7 +114,9 @@ pub enum VmError {
     #[error("this build cannot run protocol version {0}")]
     UnknownVersion(ProtocolVersion),
     /// The VM refused a transaction that the main node included.
-    #[error("transaction {index_in_batch} of batch {batch} ({tx_hash}) cannot be in a block: {reason}")]
+    #[error(
+        "transaction {index_in_batch} of batch {batch} ({tx_hash}) cannot be in a block: {reason}"
+    )]
     Halted {
         /// The batch.
         batch: L1BatchNumber,

@@ -1,3 +1,5 @@
+//! Adoption of checkpoints, cut off at every point.
+
 use super::*;
 
 /// A data directory with the stores `main` and `image`, told apart by the file in them.

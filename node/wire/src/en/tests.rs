@@ -1,3 +1,5 @@
+//! Recorded and hand-made answers of `en_*`, both ways.
+
 use alloy_primitives::{Address, U256, address};
 use lockstep_types::{
     ChainId, DaValidator, L2BlockNumber, ProtocolVersion, PubdataParams, PubdataType,

@@ -1,3 +1,5 @@
+//! Recorded transactions are whole; changed ones are not.
+
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
 use k256::ecdsa::SigningKey;

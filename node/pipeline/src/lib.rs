@@ -9,6 +9,8 @@
 mod error;
 mod shell;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     error::{Peer, Reaction, StageError},

@@ -148,7 +148,8 @@ impl<T: Send + Sync + 'static> Pipeline<T> {
         }
         // The queue closes when the last step has ended, which ends when the one before has.
         while output.recv().await.is_some() {}
-        shell.ending.reason().unwrap_or(StageError::Stopped)
+        // A step lets go of its queues before its error is recorded, or its panic noticed.
+        shell.ending.over().await
     }
 }
 
@@ -168,8 +169,10 @@ impl Shell {
         let handle = self.tasks.spawn(name, task);
         let ending = self.ending.clone();
         let supervisor = async move {
-            if let TaskEnd::Panicked(message) = handle.await {
-                ending.end(StageError::Panicked { stage: name, message });
+            match handle.await {
+                // Its error is recorded; if it ended without one, that is the neighbour's.
+                TaskEnd::Done => {}
+                end @ (TaskEnd::Panicked(_) | TaskEnd::Dropped) => ending.end(panicked(name, end)),
             }
         };
         // Nobody waits for the supervisor: it ends with its step.
@@ -186,7 +189,12 @@ impl Shell {
     async fn send<T>(&self, out: &mpsc::Sender<T>, item: T) -> Result<(), StageError> {
         node_select! {
             error = self.ending.over() => Err(error),
-            sent = out.send(item) => sent.map_err(|_closed| StageError::Stopped),
+            sent = out.send(item) => match sent {
+                Ok(()) => Ok(()),
+                // The next step has ended, and why is about to be recorded: that is the reason,
+                // not that it is gone.
+                Err(_closed) => Err(self.ending.over().await),
+            },
         }
     }
 }

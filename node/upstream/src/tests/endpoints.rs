@@ -1,8 +1,12 @@
 //! Which endpoint is asked, and how often when it fails.
 
+use lockstep_io::Io;
 use lockstep_types::ChainId;
 
-use super::*;
+use super::{
+    slow_http::{Slow, SlowHttp},
+    *,
+};
 
 fn call(world: &World, client: &RpcClient) -> Result<String, UpstreamError> {
     world.memory.block_on(client.call("eth_x", json!([]))).map(raw)
@@ -109,23 +113,36 @@ fn nothing_is_asked_in_a_hurry_while_everything_fails() {
 
 #[test]
 fn one_request_finds_out_whether_an_endpoint_is_back() {
+    let second = Duration::from_secs(1);
+    let back_at = Duration::from_secs(1000);
     let world = World::new();
-    world.serve(without(0));
-    let client = world.client(1, UpstreamConfig::default());
-    call(&world, &client).unwrap_err();
-    let log = world.serve(without(0));
-    let calls = (0..8).map(|_| client.call("eth_x", json!([])));
-    let answers = world.memory.block_on(futures::future::join_all(calls));
-    assert!(answers.iter().all(Result::is_err));
-    let asked = log.lock().unwrap().clone();
-    assert!(asked.len() > 8);
-    let at_once = asked.windows(2).filter(|pair| pair[0].at == pair[1].at).count();
-    assert_eq!(at_once, 0, "{asked:?}");
-    // All of them go on as soon as one was answered.
-    world.serve(|_, request| well(request));
-    let calls = (0..8).map(|_| client.call("eth_x", json!([])));
-    let answers = world.memory.block_on(futures::future::join_all(calls));
-    assert!(answers.iter().all(Result::is_ok));
+    let clock = world.memory.clock.clone();
+    let http = SlowHttp::new(Arc::new(clock.clone()), move |_, request| {
+        let is_back = Duration::from_nanos(clock.mono().0) >= back_at;
+        let body = if is_back { well(request).unwrap().body } else { "<html>".into() };
+        Slow::after(second, body)
+    });
+    let io = Io { http: Arc::new(http.clone()), ..world.memory.io() };
+    let client = RpcClient::new(&io, "test", vec![EndpointId(0)], UpstreamConfig::default());
+    let ask = |count: usize| {
+        let calls = (0..count).map(|_| client.call("eth_x", json!([])));
+        let answers = world.memory.block_on(futures::future::join_all(calls));
+        let load = std::mem::take(&mut *http.load.lock().unwrap());
+        (answers.iter().filter(|answer| answer.is_ok()).count(), load)
+    };
+    let (answered, _) = ask(1);
+    assert_eq!(answered, 0);
+    // It rests now. Of those who wait, one goes at a time.
+    let (answered, load) = ask(3);
+    assert_eq!((answered, load.most), (0, 1));
+    assert!(load.total > 3, "{load:?}");
+    // Once one of them was answered, the others go on at once.
+    world.sleep(back_at);
+    let before = world.now();
+    let (answered, load) = ask(5);
+    assert_eq!((answered, load.total), (5, 5));
+    assert!(load.most > 1, "{load:?}");
+    assert!(world.now() - before <= 4 * second, "{:?}", world.now() - before);
 }
 
 #[test]

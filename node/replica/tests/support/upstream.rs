@@ -1,0 +1,237 @@
+//! The main node and L1 of a toy chain, over JSON-RPC.
+
+use std::sync::{Arc, Mutex};
+
+use lockstep_io::{EndpointId, HttpRequest, NetError};
+use lockstep_io_memory::Answer;
+use lockstep_types::{B256, U256, keccak256};
+use serde_json::{Value, json};
+
+use super::chain::{Chain, L1, L2};
+
+/// Endpoint of the main node.
+pub(crate) const MAIN_NODE: EndpointId = EndpointId(0);
+/// Endpoint of L1.
+pub(crate) const L1_NODE: EndpointId = EndpointId(1);
+
+/// L1 block of the commit of batch 1; each step of a batch is 10 blocks after the one before, and
+/// each batch one block after the one before.
+pub(crate) const FIRST_L1_BLOCK: u64 = 1_000;
+
+/// Changes an honest result: method, parameters, result.
+pub(crate) type Twist = Arc<dyn Fn(&str, &Value, &mut Value) + Send + Sync>;
+/// Answers in place of an endpoint.
+pub(crate) type Failure = Arc<dyn Fn(EndpointId) -> Option<Result<Answer, NetError>> + Send + Sync>;
+
+/// What a test may change while the replica runs.
+#[derive(Clone)]
+pub(crate) struct Knobs {
+    /// The newest block that the main node has.
+    pub(crate) tip: u32,
+    /// The newest batch with a root, and the newest with a commitment.
+    pub(crate) root_until: u32,
+    /// The newest batch whose L1 steps are made.
+    pub(crate) steps_until: u32,
+    /// Latest, safe and finalized of L1.
+    pub(crate) l1_tags: (u64, Option<u64>, Option<u64>),
+    pub(crate) twist: Option<Twist>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Both upstreams. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    pub(crate) chain: Arc<Chain>,
+    knobs: Arc<Mutex<Knobs>>,
+}
+
+pub(crate) fn diamond() -> Value {
+    json!("0xd1a0000000000000000000000000000000000001")
+}
+
+/// Hash of the L1 transaction that makes a step.
+pub(crate) fn step_hash(kind: &str, batch: u32) -> B256 {
+    keccak256(format!("{kind} {batch}"))
+}
+
+impl Upstream {
+    /// Everything is there and final.
+    pub(crate) fn new(chain: Arc<Chain>) -> Self {
+        let batches = u32::try_from(chain.batches.len()).unwrap();
+        let knobs = Knobs {
+            tip: chain.tip(),
+            root_until: batches,
+            steps_until: batches,
+            l1_tags: (9_000, Some(8_000), Some(7_000)),
+            twist: None,
+            failure: None,
+        };
+        Self { chain, knobs: Arc::new(Mutex::new(knobs)) }
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Knobs)) {
+        change(&mut self.knobs.lock().unwrap());
+    }
+
+    /// Lies as `twist` says, until told otherwise.
+    pub(crate) fn twist(&self, twist: impl Fn(&str, &Value, &mut Value) + Send + Sync + 'static) {
+        self.set(|knobs| knobs.twist = Some(Arc::new(twist)));
+    }
+
+    /// Lies about block `number`.
+    pub(crate) fn twist_block(
+        &self,
+        number: u32,
+        twist: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) {
+        self.twist(move |method, params, result| {
+            if method == "en_syncL2Block" && params[0] == json!(number) && !result.is_null() {
+                twist(result);
+            }
+        });
+    }
+
+    /// Is honest again.
+    pub(crate) fn be_honest(&self) {
+        self.set(|knobs| (knobs.twist, knobs.failure) = (None, None));
+    }
+
+    pub(crate) fn answer(
+        &self,
+        endpoint: EndpointId,
+        request: &HttpRequest,
+    ) -> Result<Answer, NetError> {
+        let knobs = self.knobs.lock().unwrap().clone();
+        if let Some(failed) = knobs.failure.as_ref().and_then(|failure| failure(endpoint)) {
+            return failed;
+        }
+        let body: Value = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+        let one = |call: &Value| {
+            let (method, params) = (call["method"].as_str().unwrap(), &call["params"]);
+            let mut result = match endpoint {
+                MAIN_NODE => self.main_node(&knobs, method, params),
+                L1_NODE => self.l1(&knobs, method, params),
+                EndpointId(other) => panic!("no endpoint {other}"),
+            };
+            if let Some(twist) = &knobs.twist {
+                // L1's methods are told apart by a prefix.
+                let prefix = if endpoint == L1_NODE { "l1:" } else { "" };
+                twist(&format!("{prefix}{method}"), params, &mut result);
+            }
+            json!({"jsonrpc": "2.0", "id": call["id"], "result": result})
+        };
+        let answer = match &body {
+            Value::Array(calls) => calls.iter().map(one).collect(),
+            _ => one(&body),
+        };
+        Ok(Answer::ok(answer.to_string()))
+    }
+
+    fn main_node(&self, knobs: &Knobs, method: &str, params: &Value) -> Value {
+        let chain = &self.chain;
+        let number = || u32::try_from(params[0].as_u64().unwrap()).unwrap();
+        let hash = || params[0].as_str().unwrap().parse::<B256>().unwrap();
+        match method {
+            "eth_chainId" => json!(format!("{:#x}", L2.0)),
+            "zks_L1ChainId" => json!(format!("{:#x}", L1.0)),
+            "eth_blockNumber" => json!(format!("{:#x}", knobs.tip)),
+            "en_genesisConfig" => json!(chain.genesis),
+            "zks_getMainContract" => diamond(),
+            "zks_getBytecodeByHash" => {
+                chain.bytecodes.get(&hash()).map_or(Value::Null, |code| json!(code.to_vec()))
+            }
+            "eth_getStorageAt" => {
+                assert_eq!(params[2], json!("0x0"), "only genesis is asked for");
+                let key: U256 = params[1].as_str().unwrap().parse().unwrap();
+                let found = chain
+                    .contracts
+                    .iter()
+                    .find(|(at, _)| U256::from_be_bytes(at.into_word().0) == key);
+                json!(found.map_or(B256::ZERO, |(_, hash)| *hash))
+            }
+            "en_syncL2Block" => match number() {
+                0 => panic!("block 0 is never asked for"),
+                n if n > knobs.tip => Value::Null,
+                n => json!(chain.blocks[n as usize - 1]),
+            },
+            "zks_getL1BatchDetails" => self.batch_details(knobs, number()),
+            other => panic!("the main node is asked for {other}"),
+        }
+    }
+
+    fn batch_details(&self, knobs: &Knobs, number: u32) -> Value {
+        let batch = (number as usize).checked_sub(1).and_then(|i| self.chain.batches.get(i));
+        let Some(batch) = batch.filter(|batch| batch.last_block <= knobs.tip) else {
+            return Value::Null;
+        };
+        let has_root = number <= knobs.root_until;
+        let step = |kind| (number <= knobs.steps_until).then(|| step_hash(kind, number));
+        let at = (number <= knobs.steps_until).then_some("2024-01-01T00:00:00Z");
+        let chain_id = at.map(|_| L1.0);
+        json!({
+            "number": number, "timestamp": batch.timestamp, "l1TxCount": 9, "l2TxCount": 0,
+            "rootHash": has_root.then_some(batch.root.0),
+            "commitment": has_root.then_some(batch.commitment),
+            "status": "verified",
+            "commitTxHash": step("commit"), "committedAt": at, "commitChainId": chain_id,
+            "proveTxHash": step("prove"), "provenAt": at, "proveChainId": chain_id,
+            "executeTxHash": step("execute"), "executedAt": at, "executeChainId": chain_id,
+            "l1GasPrice": 7, "l2FairGasPrice": 250, "fairPubdataPrice": 9,
+            "baseSystemContractsHashes": {
+                "bootloader": self.chain.genesis.bootloader_hash,
+                "default_aa": self.chain.genesis.default_aa_hash,
+            },
+        })
+    }
+
+    fn l1(&self, knobs: &Knobs, method: &str, params: &Value) -> Value {
+        match method {
+            "eth_chainId" => json!(format!("{:#x}", L1.0)),
+            "eth_getBlockByNumber" => {
+                let (latest, safe, finalized) = knobs.l1_tags;
+                let number = match params[0].as_str().unwrap() {
+                    "latest" => Some(latest),
+                    "safe" => safe,
+                    "finalized" => finalized,
+                    other => panic!("L1 is asked for block {other}"),
+                };
+                number.map_or(Value::Null, |number| json!({"number": format!("{number:#x}")}))
+            }
+            "eth_getTransactionReceipt" => {
+                let hash = params[0].as_str().unwrap().parse::<B256>().unwrap();
+                self.l1_receipt(hash)
+            }
+            other => panic!("L1 is asked for {other}"),
+        }
+    }
+
+    fn l1_receipt(&self, hash: B256) -> Value {
+        let kinds = [
+            ("commit", "BlockCommit(uint256,bytes32,bytes32)"),
+            ("prove", "BlocksVerification(uint256,uint256)"),
+            ("execute", "BlockExecution(uint256,bytes32,bytes32)"),
+        ];
+        for ((kind, event), delay) in kinds.into_iter().zip([0, 10, 20]) {
+            for (number, batch) in (1_u32..).zip(&self.chain.batches) {
+                if step_hash(kind, number) != hash {
+                    continue;
+                }
+                let n = |number: u32| B256::from(U256::from(number));
+                let mut topics = vec![keccak256(event), n(number)];
+                if kind == "prove" {
+                    topics[1] = n(number - 1);
+                    topics.push(n(number));
+                } else {
+                    topics.extend([batch.root.0, batch.commitment]);
+                }
+                let block = FIRST_L1_BLOCK + u64::from(number) + delay;
+                let log = json!({"address": diamond(), "topics": topics, "data": "0x"});
+                return json!({
+                    "transactionHash": hash, "blockNumber": format!("{block:#x}"),
+                    "status": "0x1", "logs": [log],
+                });
+            }
+        }
+        Value::Null
+    }
+}

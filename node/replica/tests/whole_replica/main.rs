@@ -1,0 +1,7 @@
+//! The whole replica, in memory and in virtual time, against a toy chain whose main node and L1
+//! are honest, silent, behind, or lie.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod follow;

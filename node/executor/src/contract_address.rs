@@ -119,6 +119,40 @@ mod tests {
     }
 
     #[test]
+    fn only_deployments_of_the_deployer_count() {
+        let (one, other) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let event = |address, signature, deployer: Address| Event {
+            address,
+            topics: vec![signature, deployer.into_word(), B256::ZERO, one.into_word()],
+            data: alloy_primitives::Bytes::new(),
+        };
+        let deployed = event(address::CONTRACT_DEPLOYER, CONTRACT_DEPLOYED, one);
+        let mut deployments = Deployments::default();
+        deployments.note(&[
+            event(address::CONTRACT_DEPLOYER, CONTRACT_DEPLOYED, other),
+            deployed.clone(),
+            event(address::CONTRACT_DEPLOYER, B256::ZERO, one),
+            event(one, CONTRACT_DEPLOYED, one),
+        ]);
+        assert_eq!((deployments.by(one), deployments.by(other)), (1, 1));
+        deployments
+            .note(&[deployed.clone(), Event { topics: vec![CONTRACT_DEPLOYED], ..deployed }]);
+        assert_eq!((deployments.by(one), deployments.by(other)), (2, 1));
+        assert_eq!(deployments.by(address::CONTRACT_DEPLOYER), 0);
+        let signature = keccak256("ContractDeployed(address,bytes32,address)");
+        assert_eq!(CONTRACT_DEPLOYED, signature);
+    }
+
+    #[test]
+    fn selectors_and_signatures_are_those_of_the_system_contracts() {
+        let selector = |signature: &str| keccak256(signature)[..4].to_vec();
+        assert_eq!(CREATE[..], selector("create(bytes32,bytes32,bytes)"));
+        assert_eq!(CREATE2[..], selector("create2(bytes32,bytes32,bytes)"));
+        assert_eq!(CREATE_ACCOUNT[..], selector("createAccount(bytes32,bytes32,bytes,uint8)"));
+        assert_eq!(CREATE2_ACCOUNT[..], selector("create2Account(bytes32,bytes32,bytes,uint8)"));
+    }
+
+    #[test]
     fn broken_arguments_deploy_nothing() {
         let sender = Address::repeat_byte(1);
         assert_eq!(create2(sender, &[0; 64]), None);

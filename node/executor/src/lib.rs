@@ -13,6 +13,8 @@ mod open_batch;
 mod seal;
 mod stage;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     open_batch::{OpenRun, RunBlock},

@@ -6,8 +6,8 @@ use lockstep_io::Par;
 use lockstep_pipeline::{Stage, StageError};
 use lockstep_store::{ChainView, ChainWriter, StoreFault, Views, tables};
 use lockstep_types::{
-    BaseSystemContracts, BlockToRun, BytecodeHash, ChainId, L1BatchNumber, L2BlockHash,
-    L2BlockNumber, SealedBatch, StateRoot,
+    BaseSystemContracts, BlockParams, BlockToRun, BytecodeHash, Bytes, ChainId, L1BatchNumber,
+    L2BlockHash, L2BlockNumber, SealedBatch, StateRoot,
 };
 use lockstep_vm::{BaseContracts, Contract, Vm};
 use tokio::sync::watch;
@@ -128,19 +128,13 @@ impl Executor {
 
     /// Runs `block`, in the open batch or in one that it opens.
     fn run(&mut self, block: RunBlock<'_>) -> Result<Ran, StageError> {
+        self.check_place(block.params)?;
         if self.open.is_none() {
             let opening = self.opening(block)?;
             debug!(batch = block.params.batch.0, "batch opened");
             self.open = Some(OpenRun::open(&*self.vm, block, opening)?);
         }
         let run = self.open.as_mut().expect("a batch is open");
-        if block.params.batch != run.params.batch || block.params.version != run.params.version {
-            let detail = format!(
-                "it is said to be in batch {} of {}, but batch {} of {} is open",
-                block.params.batch, block.params.version, run.params.batch, run.params.version
-            );
-            return Err(StageError::Inconsistent { block: block.params.number, detail });
-        }
         let ran = run.run(block)?;
         if ran.sealed.is_some() {
             self.open = None;
@@ -148,17 +142,50 @@ impl Executor {
         Ok(ran)
     }
 
+    /// Checks that a block fits the open batch, or can open the next one.
+    fn check_place(&self, params: &BlockParams) -> Result<(), StageError> {
+        let (block, batch, version) = (params.number, params.batch, params.version);
+        let detail = match &self.open {
+            Some(run) if batch == run.params.batch && version == run.params.version => {
+                return Ok(());
+            }
+            Some(run) => format!(
+                "it is said to be in batch {batch} of {version}, but batch {} of {} is open",
+                run.params.batch, run.params.version
+            ),
+            None if batch != self.sealed.next() => {
+                format!("it opens batch {batch}, but {} is the newest", self.sealed)
+            }
+            None if !self.vm.supports(version) => {
+                return Err(StageError::UnknownVersion { block, version });
+            }
+            None => return Ok(()),
+        };
+        Err(StageError::Inconsistent { block, detail })
+    }
+
+    /// Persists those of `bytecodes` that the store does not have: who sent them may not have
+    /// known what earlier blocks brought.
+    fn persist_new(
+        &mut self,
+        block: L2BlockNumber,
+        bytecodes: Vec<(BytecodeHash, Bytes)>,
+    ) -> Result<(), StoreFault> {
+        if bytecodes.is_empty() {
+            return Ok(());
+        }
+        let view = self.views.now();
+        let mut new = Vec::new();
+        for (hash, code) in bytecodes {
+            if view.bytecode(&hash)?.is_none() {
+                new.push((hash, code));
+            }
+        }
+        if new.is_empty() { Ok(()) } else { self.writer.persist_bytecodes(block, &new) }
+    }
+
     fn opening(&mut self, first: RunBlock<'_>) -> Result<Opening, StageError> {
         let params = first.params;
-        if params.batch != self.sealed.next() {
-            let detail =
-                format!("it opens batch {}, but {} is the newest", params.batch, self.sealed);
-            return Err(StageError::Inconsistent { block: params.number, detail });
-        }
-        if !self.vm.supports(params.version) {
-            let (block, version) = (params.number, params.version);
-            return Err(StageError::UnknownVersion { block, version });
-        }
         let (rooted, previous_root) = *self.roots.borrow();
         assert_eq!(rooted, self.sealed, "a batch is opened when the one before has its root");
         let view = Arc::new(self.views.now());
@@ -210,11 +237,11 @@ impl Stage for Executor {
     type Output = SealedBatch;
     const NAME: &'static str = "executor";
 
-    /// Waits for the root of the batch before, if `item` opens a batch.
+    /// Waits for the root of the newest sealed batch, if `item` opens the batch after.
     async fn ready(&mut self, item: &BlockToRun) -> Result<(), StageError> {
-        if self.open.is_none() {
-            let before = item.block.params.batch.prev();
-            let rooted = self.roots.wait_for(|(rooted, _)| Some(*rooted) >= before).await;
+        if self.open.is_none() && item.block.params.number > self.head {
+            let sealed = self.sealed;
+            let rooted = self.roots.wait_for(|(rooted, _)| *rooted >= sealed).await;
             rooted.map_err(|_closed| StageError::Stopped)?;
         }
         Ok(())
@@ -232,9 +259,8 @@ impl Stage for Executor {
         }
         assert_eq!(number, self.head.next(), "blocks come in order");
         assert_eq!(block.parent, self.head_hash, "a block follows its parent");
-        if !bytecodes.is_empty() {
-            self.writer.persist_bytecodes(number, &bytecodes)?;
-        }
+        self.check_place(&block.params)?;
+        self.persist_new(number, bytecodes)?;
 
         let ran = self.run(RunBlock {
             params: &block.params,

@@ -1,0 +1,134 @@
+//! What the executor refuses, with nothing stored of it, and what it waits for.
+
+use lockstep_pipeline::{Reaction, StageError};
+use lockstep_types::{
+    B256, BlockToRun, L1BatchNumber, L2BlockNumber, ProtocolVersion, StorageSlot, TxStatus, U256,
+};
+use lockstep_vm::VmError;
+use lockstep_vm_toy::{Op, previous_root_slot};
+
+use super::world::{Chain, World, call, code, root_of, slot, word};
+
+fn with_code(mut item: BlockToRun) -> BlockToRun {
+    item.bytecodes = vec![code(9)];
+    item
+}
+
+#[test]
+fn nothing_is_stored_of_a_block_whose_version_is_unknown() {
+    let (mut world, mut chain) = (World::new(&[]), Chain::new());
+    world.run(chain.programs(1, &[&[]]));
+    world.seal(chain.end());
+    let before = world.dump();
+    chain.version = ProtocolVersion(30);
+    let error = world.try_run(with_code(chain.programs(1, &[&[]]))).unwrap_err();
+    let version = ProtocolVersion(30);
+    assert_eq!(error, StageError::UnknownVersion { block: L2BlockNumber(3), version });
+    assert_eq!(error.reaction(), Reaction::HaltWrites);
+    assert!(world.dump() == before);
+    assert_eq!(world.restart().head(), L2BlockNumber(2));
+}
+
+#[test]
+fn nothing_is_stored_of_a_block_with_a_transaction_that_cannot_be_in_one() {
+    let (mut world, mut chain) = (World::new(&[]), Chain::new());
+    world.run(chain.programs(1, &[&[Op::Write { key: 1, value: 1 }]]));
+    let before = world.dump();
+    let block = chain.programs(1, &[&[Op::Write { key: 1, value: 2 }], &[Op::Halt]]);
+    let tx_hash = block.block.transactions[1].hash();
+    let error = world.try_run(block.clone()).unwrap_err();
+    let StageError::Execution(VmError::Halted { index_in_batch, tx_hash: told, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!((index_in_batch, told), (2, tx_hash));
+    assert!(world.dump() == before);
+    // The batch is broken in memory, and stays so until the next process runs it again.
+    let again = world.try_run(block).unwrap_err();
+    assert!(matches!(again, StageError::Inconsistent { .. }), "{again}");
+    assert!(world.dump() == before);
+    assert_eq!(world.restart().head(), L2BlockNumber(1));
+}
+
+#[test]
+fn a_block_that_does_not_fit_the_open_batch_is_refused_before_anything_is_stored() {
+    let (mut world, mut chain) = (World::new(&[]), Chain::new());
+    world.run(chain.programs(1, &[&[]]));
+    let before = world.dump();
+    let right = chain.programs(1, &[&[]]);
+    let (mut batch, mut version) = (with_code(right.clone()), with_code(right.clone()));
+    batch.block.params.batch = L1BatchNumber(2);
+    version.block.params.version = ProtocolVersion(28);
+    for wrong in [batch, version] {
+        let error = world.try_run(wrong).unwrap_err();
+        assert!(
+            matches!(error, StageError::Inconsistent { block: L2BlockNumber(2), .. }),
+            "{error}"
+        );
+        assert!(world.dump() == before);
+    }
+    world.run(right);
+    assert_eq!(world.head(), L2BlockNumber(2));
+}
+
+#[test]
+fn a_block_that_opens_another_batch_than_the_next_is_refused_and_not_waited_with() {
+    for batch in [0, 1, 3, 9] {
+        let (mut world, mut chain) = (World::new(&[]), Chain::new());
+        world.run(chain.programs(1, &[&[]]));
+        world.seal(chain.end());
+        let before = world.dump();
+        let mut wrong = with_code(chain.programs(1, &[&[]]));
+        wrong.block.params.batch = L1BatchNumber(batch);
+        let error = world.try_run(wrong).unwrap_err();
+        assert!(
+            matches!(error, StageError::Inconsistent { block: L2BlockNumber(3), .. }),
+            "{error}"
+        );
+        assert!(world.dump() == before);
+    }
+}
+
+#[test]
+fn a_batch_waits_for_the_root_of_the_one_before_and_runs_on_it() {
+    let (mut world, mut chain) = (World::new(&[]), Chain::new());
+    world.run(chain.programs(1, &[&[]]));
+    assert!(world.run_unrooted(chain.end()).is_some());
+    let first = chain.programs(1, &[&[Op::Write { key: 1, value: 1 }]]);
+    assert!(!world.is_ready(&first), "the root of batch 1 is not there");
+    assert!(!world.is_ready(&first), "it may be asked twice");
+    let root = root_of(L1BatchNumber(1));
+    world.roots.send_replace((L1BatchNumber(1), root));
+    assert!(world.is_ready(&first));
+    let seen = first.clone();
+    world.run(first);
+    // Inside a batch nothing is waited for, and blocks that are known never wait.
+    let second = chain.programs(1, &[&[]]);
+    world.roots.send_replace((L1BatchNumber(0), root));
+    assert!(world.is_ready(&second) && world.is_ready(&seen));
+    world.run(second);
+    assert!(world.run_unrooted(chain.end()).is_some());
+    assert!(world.is_ready(&seen) && !world.is_ready(&chain.programs(1, &[&[]])));
+    let stored = world.value(previous_root_slot(L1BatchNumber(1)), 5);
+    assert_eq!(stored, root.0, "the root is an input of the batch");
+}
+
+#[test]
+fn the_first_value_of_a_slot_is_what_the_batch_before_left() {
+    let (mut world, mut chain) = (World::new(&[(slot(1, 1), word(40))]), Chain::new());
+    let add = [Op::Add { key: 1, amount: 1 }];
+    for batch in 1..=3 {
+        world.run(chain.programs(1, &[&add]));
+        let txs = vec![
+            chain.l2(0xa0, call(1, &add)),
+            chain.l2(0xa0, call(1, &[Op::Burn { gas: 1 << 40 }])),
+        ];
+        world.run(chain.block(txs));
+        let receipts = world.view().receipts(L2BlockNumber(batch * 3 - 1)).unwrap();
+        assert!(matches!(receipts[1].status, TxStatus::Reverted { .. }), "out of gas");
+        assert_eq!(receipts[1].gas_refunded, 0);
+        world.seal(chain.end());
+        assert_eq!(world.value(slot(1, 1), batch * 3), word(40 + 2 * u64::from(batch)));
+    }
+    let nonces = world.value(StorageSlot::nonces(super::world::account(0xa0)), 9);
+    assert_eq!(nonces, B256::from(U256::from(6)));
+}

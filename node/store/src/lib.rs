@@ -9,6 +9,8 @@
 pub mod codec;
 pub mod error;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod view;
 pub mod writers;
 

@@ -254,8 +254,9 @@ impl<T: Encode> Encode for Vec<T> {
 impl<T: Decode> Decode for Vec<T> {
     fn decode(input: &mut &[u8]) -> Result<Self, Malformed> {
         let count = usize::decode(input)?;
-        // A damaged count must not reserve memory that the items cannot fill.
-        let mut items = Self::with_capacity(count.min(input.len()));
+        // A damaged count must not reserve more memory than the row has bytes.
+        let reserved = count.min(input.len() / size_of::<T>().max(1));
+        let mut items = Self::with_capacity(reserved);
         for _ in 0..count {
             items.push(T::decode(input)?);
         }

@@ -6,8 +6,12 @@ mod block;
 mod bytes;
 mod chain;
 mod receipt;
+#[cfg(test)]
+mod sample;
 mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use self::{

@@ -1,11 +1,14 @@
 //! What the executor refuses, with nothing stored of it, and what it waits for.
 
+use std::sync::Arc;
+
 use lockstep_pipeline::{Reaction, StageError};
 use lockstep_types::{
-    B256, BlockToRun, L1BatchNumber, L2BlockNumber, ProtocolVersion, StorageSlot, TxStatus, U256,
+    B256, BatchTip, BlockToRun, FeeInput, L1BatchNumber, L2BlockNumber, ProtocolVersion,
+    StorageSlot, Transaction, TxOutcome, TxStatus, U256,
 };
-use lockstep_vm::VmError;
-use lockstep_vm_toy::{Op, previous_root_slot};
+use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, Vm, VmError, VmStorage};
+use lockstep_vm_toy::{Op, ToyVm, previous_root_slot};
 
 use super::world::{Chain, World, call, code, root_of, slot, word};
 
@@ -131,4 +134,60 @@ fn the_first_value_of_a_slot_is_what_the_batch_before_left() {
     }
     let nonces = world.value(StorageSlot::nonces(super::world::account(0xa0)), 9);
     assert_eq!(nonces, B256::from(U256::from(6)));
+}
+
+/// A VM whose account of a batch leaves its last write out.
+#[derive(Debug)]
+struct Forgetful(ToyVm);
+
+#[derive(Debug)]
+struct ForgetfulBatch(Box<dyn OpenBatch>);
+
+impl Vm for Forgetful {
+    fn supports(&self, version: ProtocolVersion) -> bool {
+        self.0.supports(version)
+    }
+
+    fn limits(&self, version: ProtocolVersion, fees: &FeeInput) -> Result<BatchLimits, VmError> {
+        self.0.limits(version, fees)
+    }
+
+    fn open_batch(
+        &self,
+        env: BatchEnv,
+        first_block: BlockEnv,
+        storage: Box<dyn VmStorage>,
+    ) -> Result<Box<dyn OpenBatch>, VmError> {
+        Ok(Box::new(ForgetfulBatch(self.0.open_batch(env, first_block, storage)?)))
+    }
+}
+
+impl OpenBatch for ForgetfulBatch {
+    fn start_block(&mut self, env: BlockEnv) -> Result<(), VmError> {
+        self.0.start_block(env)
+    }
+
+    fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
+        self.0.run_tx(tx)
+    }
+
+    fn seal(self: Box<Self>) -> Result<BatchTip, VmError> {
+        let mut tip = self.0.seal()?;
+        assert!(tip.final_writes.pop().is_some());
+        Ok(tip)
+    }
+}
+
+#[test]
+fn a_batch_is_not_sealed_when_the_vm_has_another_account_of_its_writes() {
+    let disk = World::new(&[]).kill();
+    let mut world = World::open_with(disk, Arc::new(Forgetful(ToyVm::default()))).unwrap();
+    let mut chain = Chain::new();
+    world.run(chain.programs(1, &[&[Op::Write { key: 1, value: 1 }]]));
+    let before = world.dump();
+    let end = chain.end();
+    let error = world.try_run(end.clone()).unwrap_err();
+    assert!(matches!(error, StageError::Inconsistent { block: L2BlockNumber(2), .. }), "{error}");
+    assert!(world.dump() == before);
+    world.restart().seal(end);
 }

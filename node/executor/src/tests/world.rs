@@ -16,6 +16,7 @@ use lockstep_types::{
     block::{BlockHashInput, block_hash},
     keccak256,
 };
+use lockstep_vm::Vm;
 use lockstep_vm_toy::{Op, Program, ToyVm};
 use tokio::sync::watch;
 
@@ -278,10 +279,13 @@ impl World {
 
     /// What the next process makes of the disk.
     pub(super) fn open(disk: MemoryStores) -> Result<Self, StageError> {
+        Self::open_with(disk, Arc::new(ToyVm::default()))
+    }
+
+    pub(super) fn open_with(disk: MemoryStores, vm: Arc<dyn Vm>) -> Result<Self, StageError> {
         let (views, writers) = lockstep_store::open(&disk).unwrap();
         let sealed = views.now().sealed_batch().unwrap().unwrap();
         let roots = watch::Sender::new((sealed, root_of(sealed)));
-        let vm = Arc::new(ToyVm::default());
         let executor = Executor::open(vm, CHAIN, views.clone(), writers.chain, roots.subscribe())?;
         Ok(Self { disk, views, executor, roots })
     }

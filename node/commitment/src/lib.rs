@@ -1,12 +1,29 @@
 //! What L1 should hold of a batch.
 //!
-//! So far the commitment of genesis, which every replica checks before anything else. The parts of
-//! later batches are computed where the rest of this crate will be; their composition is here.
+//! Pure functions over the protocol's words: [`batch_commitment`] puts together what the modules
+//! compute, each one part of a commitment; the hashes that all batches share, and the commitment
+//! of genesis, which every replica checks before anything else, are here.
 
 #![warn(missing_docs)]
 
+pub mod batch;
+pub mod blobs;
+pub mod bootloader_heap;
+pub mod events_queue;
+pub mod l2_to_l1;
+pub mod poseidon2;
+pub mod pubdata;
+#[cfg(test)]
+mod published;
+pub mod state_diffs;
+pub mod system_logs;
+
 use lockstep_types::{
     B256, BaseSystemContracts, Commitment, LeafIndex, ProtocolVersion, StateRoot, keccak256,
+};
+
+pub use self::batch::{
+    Aux, CommitmentError, CommitmentInput, CommitmentParts, DiffsAux, ListsAux, batch_commitment,
 };
 
 /// Blobs that the auxiliary output names, from v23 on.

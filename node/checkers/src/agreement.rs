@@ -109,13 +109,13 @@ impl Agreement {
             if self.rooted.borrow().0 > agreed {
                 pause.await; // The main node does not have the root yet.
             } else {
-                node_select! {
-                    () = pause => {},
-                    changed = self.rooted.wait_for(|(rooted, _)| *rooted > agreed) => {
-                        if changed.is_err() {
-                            return StageError::Stopped;
-                        }
-                    }
+                let is_gone = node_select! {
+                    () = pause => false,
+                    changed = self.rooted.wait_for(|(rooted, _)| *rooted > agreed) => changed.is_err(),
+                };
+                if is_gone {
+                    // The tree has ended: why, it says itself.
+                    std::future::pending::<()>().await;
                 }
             }
         }
@@ -126,28 +126,36 @@ impl Agreement {
         let first = self.agreed.borrow().next();
         let last = self.rooted.borrow_and_update().0;
         let wanted: Vec<_> =
-            (first.0..=last.0).take(self.config.batches_max).map(L1BatchNumber).collect();
+            (first.0..=last.0).take(self.config.batches_max.max(1)).map(L1BatchNumber).collect();
         if wanted.is_empty() {
             return Ok(false);
         }
         let details = self.main_node.batch_details(&wanted).await.map_err(unavailable)?;
         let view = self.views.now();
         let mut claims = Vec::new();
+        let mut mismatch = None;
         for (number, details) in wanted.into_iter().zip(details) {
             let Some(details) = details else { break };
             let Some(theirs) = details.base.root_hash.map(StateRoot) else { break };
             let Some(ours) = (self.root_of)(&view, number)? else { break };
             if ours != theirs {
-                return Err(StageError::RootMismatch { batch: number, ours, theirs });
+                // The batches before it are agreed on all the same.
+                mismatch = Some(StageError::RootMismatch { batch: number, ours, theirs });
+                break;
             }
             let commitment = details.commitment.map(Commitment);
             claims.push(BatchClaim { number, root: Some(theirs), commitment });
         }
-        let Some(agreed) = claims.last().map(|claim| claim.number) else { return Ok(false) };
-        self.writer.persist(&claims, Some(agreed))?;
-        debug!(l1_batch = agreed.0, "roots are equal");
-        self.agreed.send_replace(agreed);
-        Ok(true)
+        let agreed = claims.last().map(|claim| claim.number);
+        if let Some(agreed) = agreed {
+            self.writer.persist(&claims, Some(agreed))?;
+            debug!(l1_batch = agreed.0, "roots are equal");
+            self.agreed.send_replace(agreed);
+        }
+        match mismatch {
+            Some(mismatch) => Err(mismatch),
+            None => Ok(agreed.is_some()),
+        }
     }
 
     /// Asks again for commitments that the main node had not computed when roots were compared.

@@ -43,22 +43,27 @@ impl Replica {
                 .then(tree, config.sealed_batches_max);
 
         let watch_over = |name, watcher: lockstep_io::BoxFuture<'static, StageError>| {
-            let ending = ending.clone();
-            let over = ending.clone();
+            let (over, panicked, ending) = (ending.clone(), ending.clone(), ending.clone());
             let task = async move {
                 node_select! {
                     _reason = over.over() => {},
                     error = watcher => ending.end(error),
                 }
             };
-            io.tasks.spawn(name, Box::pin(task))
+            let handle = io.tasks.spawn(name, Box::pin(task));
+            let supervisor = async move {
+                if let TaskEnd::Panicked(message) = handle.await {
+                    panicked.end(StageError::Panicked { stage: name, message });
+                }
+            };
+            io.tasks.spawn("supervisor", Box::pin(supervisor))
         };
         let mut watchers = vec![
-            ("agreement", watch_over("agreement", Box::pin(agreement.run()))),
-            ("progress", watch_over("progress", Box::pin(log.run()))),
+            watch_over("agreement", Box::pin(agreement.run())),
+            watch_over("progress", Box::pin(log.run())),
         ];
         if let Some(l1_steps) = l1_steps {
-            watchers.push(("l1 steps", watch_over("l1 steps", Box::pin(l1_steps.run()))));
+            watchers.push(watch_over("l1 steps", Box::pin(l1_steps.run())));
         }
 
         let on_stop = ending.clone();
@@ -74,10 +79,8 @@ impl Replica {
         );
 
         let reason = pipeline.run(|_rooted| {}).await;
-        for (name, watcher) in watchers {
-            if let TaskEnd::Panicked(message) = watcher.await {
-                error!(name, message, "a watcher panicked");
-            }
+        for watcher in watchers {
+            watcher.await;
         }
         if reason == StageError::Stopped {
             return Ok(());

@@ -30,11 +30,18 @@ pub struct FetchConfig {
     pub chunks_ahead_max: usize,
     /// How often the main node is asked for its tip when every block it has is here.
     pub poll_interval: Duration,
+    /// Pause before a block that was wrong is asked for again.
+    pub wrong_interval: Duration,
 }
 
 impl Default for FetchConfig {
     fn default() -> Self {
-        Self { chunk_blocks: 10, chunks_ahead_max: 8, poll_interval: Duration::from_millis(500) }
+        Self {
+            chunk_blocks: 10,
+            chunks_ahead_max: 8,
+            poll_interval: Duration::from_millis(500),
+            wrong_interval: Duration::from_secs(2),
+        }
     }
 }
 
@@ -68,6 +75,8 @@ pub struct Fetcher {
     known_code: BTreeSet<BytecodeHash>,
     /// How often in a row the block at `next` was wrong.
     wrong_count: u32,
+    /// Whether the main node lacked a block that its tip promises: it is asked for its tip again.
+    is_tip_doubted: bool,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -78,7 +87,7 @@ impl std::fmt::Debug for Fetcher {
 
 impl Fetcher {
     /// A wrong block is asked for again this many times before writes are halted.
-    const WRONG_MAX: u32 = 3;
+    const WRONG_MAX: u32 = 4;
 
     /// Fetches from the block after `head` on, whose hash is `head_hash`.
     pub fn new(
@@ -106,6 +115,7 @@ impl Fetcher {
             checked: VecDeque::new(),
             known_code: BTreeSet::new(),
             wrong_count: 0,
+            is_tip_doubted: false,
         }
     }
 
@@ -140,14 +150,15 @@ impl Fetcher {
 
     /// Asks for chunks as long as there are blocks to ask for.
     async fn ask(&mut self) -> Result<(), StageError> {
-        if Some(self.unasked) > *self.tip.borrow() && self.asked.is_empty() {
+        let is_at_tip = Some(self.unasked) > *self.tip.borrow();
+        if (is_at_tip || self.is_tip_doubted) && self.asked.is_empty() {
             let tip = self.main_node.block_number().await.map_err(from_main_node)?;
-            // An endpoint that is behind another does not make blocks vanish.
-            self.tip.send_if_modified(|known| {
-                let higher = Some(tip) > *known;
-                *known = (*known).max(Some(tip));
-                higher
-            });
+            // An endpoint that is behind another does not make blocks vanish; a tip whose blocks
+            // nobody has is given up.
+            let floor = if self.is_tip_doubted { self.next.prev() } else { *self.tip.borrow() };
+            let tip = Some(tip).max(floor);
+            self.is_tip_doubted = false;
+            self.tip.send_if_modified(|known| std::mem::replace(known, tip) != tip);
         }
         let Some(tip) = *self.tip.borrow() else { return Ok(()) };
         while self.unasked <= tip && self.asked.len() < self.config.chunks_ahead_max {
@@ -167,6 +178,10 @@ impl Fetcher {
         let job = move |_par: &dyn lockstep_io::Par| {
             let mut checked = Vec::with_capacity(blocks.len());
             for block in blocks {
+                if block.hash.is_none() {
+                    // Nothing would bind its timestamp and its order of transactions.
+                    return (checked, Some(format!("block {number} came without its hash")));
+                }
                 match check_block(block, number, parent, chain_id) {
                     Ok(block) => {
                         number = number.next();
@@ -205,6 +220,7 @@ impl Fetcher {
             let got = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
             self.asked.clear();
             self.unasked = L2BlockNumber(first.0.saturating_add(got));
+            self.is_tip_doubted = true;
         }
         if blocks.is_empty() {
             self.clock.sleep(self.config.poll_interval).await;
@@ -214,8 +230,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Takes checked blocks over.
-    fn accept(&mut self, (blocks, wrong): Checked) -> Result<(), StageError> {
+    /// Takes checked blocks over; pauses after a wrong one that is to be asked for again.
+    async fn accept(&mut self, (blocks, wrong): Checked) -> Result<(), StageError> {
         if !blocks.is_empty() {
             self.wrong_count = 0;
         }
@@ -226,8 +242,13 @@ impl Fetcher {
         self.unasked = after;
         self.wrong_count += 1;
         warn!(block = after.0, %detail, count = self.wrong_count, "a block was refused");
-        if self.wrong_count >= Self::WRONG_MAX && self.checked.is_empty() {
-            return Err(StageError::Lie { peer: Peer::MainNode, detail });
+        if self.checked.is_empty() {
+            if self.wrong_count >= Self::WRONG_MAX {
+                return Err(StageError::Lie { peer: Peer::MainNode, detail });
+            }
+            // What was wrong for a moment, an endpoint that was just replaced for example, is
+            // given time to become right.
+            self.clock.sleep(self.config.wrong_interval).await;
         }
         Ok(())
     }
@@ -261,6 +282,8 @@ impl Fetcher {
             let detail = "it does not have the code of its own base system contracts".to_owned();
             return Err(StageError::Unavailable { peer: Peer::MainNode, detail });
         }
+        // They go with the block that is handed out now, and are stored before any later one runs.
+        self.known_code.extend(missing);
         Ok(found)
     }
 }
@@ -274,7 +297,14 @@ impl Source for Fetcher {
         loop {
             if let Some(block) = self.checked.front() {
                 let contracts = block.params.base_system_contracts;
-                let bytecodes = self.missing_code(&contracts).await?;
+                let bytecodes = match self.missing_code(&contracts).await {
+                    Ok(bytecodes) => bytecodes,
+                    Err(error) => {
+                        // Perhaps it is the block that is wrong: its hash does not tell.
+                        self.begin_again();
+                        return Err(error);
+                    }
+                };
                 let block = self.checked.pop_front().expect("the block is still in front");
                 self.next = block.params.number.next();
                 self.parent = block.hash;
@@ -289,7 +319,7 @@ impl Source for Fetcher {
                     }
                     TaskEnd::Done | TaskEnd::Dropped => StageError::Stopped,
                 })?;
-                self.accept(checked)?;
+                self.accept(checked).await?;
                 continue;
             }
             self.ask().await?;

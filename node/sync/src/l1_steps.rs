@@ -53,6 +53,9 @@ pub struct L1StepsWatcher {
     l1_chain_id: ChainId,
     diamond: Option<Address>,
     is_chain_checked: bool,
+    /// Where this round goes on; a round begins at the first batch that is not final and ends at
+    /// the newest one, or at one without any step.
+    next: Option<L1BatchNumber>,
 }
 
 /// A step that the main node claims.
@@ -84,6 +87,7 @@ impl L1StepsWatcher {
             l1_chain_id,
             diamond: None,
             is_chain_checked: false,
+            next: None,
         }
     }
 
@@ -110,14 +114,16 @@ impl L1StepsWatcher {
         }
     }
 
-    /// Looks at the first batches that are not final. Returns whether something was learned.
+    /// Looks at the next batches of the round. Returns whether the round goes on.
     async fn step(&mut self) -> Result<bool, StageError> {
         self.check_chain().await?;
         let diamond = self.diamond().await?;
         let view = self.views.now();
         let Some(agreed) = view.agreed_batch()? else { return Ok(false) };
-        let first = first_not_final(&view, agreed)?;
-        let last = agreed.min(L1BatchNumber(first.0.saturating_add(self.config.batches_max - 1)));
+        let not_final = first_not_final(&view, agreed)?;
+        let first = self.next.take().unwrap_or_default().max(not_final);
+        let count = self.config.batches_max.max(1);
+        let last = agreed.min(L1BatchNumber(first.0.saturating_add(count - 1)));
         let wanted: Vec<_> = (first.0..=last.0).map(L1BatchNumber).collect();
         if wanted.is_empty() {
             return Ok(false);
@@ -130,13 +136,14 @@ impl L1StepsWatcher {
             .zip(details)
             .filter_map(|(number, details)| Some((*number, self.claims(&details?))))
             .collect();
-        let mut hashes: Vec<_> =
-            claims.iter().flat_map(|(_, claims)| claims).map(|claim| claim.tx_hash).collect();
+        let mut hashes = Vec::new();
+        for (number, claims) in &claims {
+            let known = view.steps(*number)?;
+            let is_open = |claim: &&Claimed| !is_final(known.get(claim.kind));
+            hashes.extend(claims.iter().filter(is_open).map(|claim| claim.tx_hash));
+        }
         hashes.sort_unstable();
         hashes.dedup();
-        if hashes.is_empty() {
-            return Ok(false);
-        }
         // Tags first: a block that is final by them was final when the receipt was given.
         let tags = self.l1.tags().await.map_err(|error| stage_error(Peer::L1, error))?;
         let receipts = self.l1.receipts(&hashes).await;
@@ -146,18 +153,20 @@ impl L1StepsWatcher {
         let mut changed = Vec::new();
         for (number, claims) in &claims {
             let before = view.steps(*number)?;
-            let steps = self.believed(&view, *number, claims, &evidence)?;
+            let mut steps = self.believed(&view, *number, claims, &evidence)?;
+            keep_final(&before, &mut steps);
             if steps != before {
                 changed.push((*number, steps));
             }
         }
-        if changed.is_empty() {
-            return Ok(false);
+        if let Some((newest, _)) = changed.last() {
+            info!(batches = changed.len(), newest = newest.0, "L1 steps");
+            self.writer.persist(&changed)?;
         }
-        let newest = changed.last().map_or(0, |(number, _)| number.0);
-        info!(batches = changed.len(), newest, "L1 steps");
-        self.writer.persist(&changed)?;
-        Ok(true)
+        // Steps are made in order: behind a batch without any there are none.
+        let goes_on = last < agreed && claims.last().is_some_and(|(_, claims)| !claims.is_empty());
+        self.next = goes_on.then(|| last.next());
+        Ok(goes_on)
     }
 
     async fn check_chain(&mut self) -> Result<(), StageError> {
@@ -243,6 +252,22 @@ impl L1StepsWatcher {
         }
         Ok(steps)
     }
+}
+
+/// A step that was final once stays so, whatever an L1 endpoint that is behind says later.
+fn keep_final(before: &BatchSteps, steps: &mut BatchSteps) {
+    let keep = |before: &Option<StepTx>, now: &mut Option<StepTx>| {
+        if is_final(before.as_ref()) {
+            now.clone_from(before);
+        }
+    };
+    keep(&before.commit, &mut steps.commit);
+    keep(&before.prove, &mut steps.prove);
+    keep(&before.execute, &mut steps.execute);
+}
+
+fn is_final(step: Option<&StepTx>) -> bool {
+    step.is_some_and(|tx| tx.finality == Finality::Finalized)
 }
 
 /// The first batch that is not final. Batches become final in order.

@@ -70,8 +70,7 @@ impl World {
 
     pub(crate) fn run(&self, replica: Replica) -> Running {
         let (status, rpc) = (replica.status(), replica.rpc());
-        let (ended, end) = (Ended::default(), Ended::default());
-        drop(end);
+        let ended = Ended::default();
         let io = self.memory.io();
         let (stop, told) = (io.tasks.shutdown(), ended.clone());
         let run = Box::pin(async move {
@@ -181,7 +180,12 @@ impl Running {
         assert!(done, "head is {}, status {:?}", self.head(), self.status.borrow());
     }
 
-    /// The final status of a batch by the API.
+    /// A block with its transactions, by the API.
+    pub(crate) fn block(&self, number: u32) -> Value {
+        self.ask("eth_getBlockByNumber", json!([format!("{number:#x}"), true]))
+    }
+
+    /// What the API says of a batch.
     pub(crate) fn batch(&self, number: u32) -> Value {
         self.ask("zks_getL1BatchDetails", json!([number]))
     }

@@ -4,4 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod block_lies;
 mod follow;
+mod genesis;
+mod l1;
+mod roots;
+mod weather;

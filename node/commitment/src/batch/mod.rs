@@ -227,4 +227,6 @@ pub fn blob_hashes(
 }
 
 #[cfg(test)]
+mod l1_tests;
+#[cfg(test)]
 mod tests;

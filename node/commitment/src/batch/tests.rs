@@ -2,7 +2,6 @@
 
 use lockstep_types::{
     Address, BytecodeHash, HashedKey, L1BatchNumber, L2BlockNumber, StorageSlot, UnixSeconds,
-    alloy_primitives::b256,
 };
 use serde_json::Value;
 
@@ -226,15 +225,4 @@ fn contradictions_in_what_is_stored_are_errors() {
     let inputs = CommitmentInputs { bootloader_heap, ..inputs };
     let refused = commit(&header(21), &inputs, PubdataType::NoDa, &writes).unwrap_err();
     assert_eq!(refused, CommitmentError::Heap);
-}
-
-/// Batch 351000 of Era mainnet, from its commit transaction.
-#[test]
-fn parts_of_a_mainnet_batch_are_hashed_as_on_l1() {
-    let root = b256!("02648e6b9ab1eb8da0bbc426e3fb4f6fc8efea5923db8d9340bbe52eeb674730");
-    let expected = b256!("114965a4e71da4d4870e5783c2473c0e2394059fe1a8691ebbe5db35502f106a");
-    assert_eq!(pass_through_hash(LeafIndex(185_679_741), StateRoot(root)), expected);
-    let root = b256!("9bbd0b709ec7fd3a77c72b4ca11427cdcefef231ffd228478e3a56c6e095cd25");
-    let expected = b256!("008afe766dfff18b103abfced44ad8b9fa5019307432924e4e092c307309bc1a");
-    assert_eq!(pass_through_hash(LeafIndex(185_679_754), StateRoot(root)), expected);
 }

@@ -51,7 +51,11 @@ impl ReplicaConfig {
             l2_chain_id,
             main_node,
             l1,
-            main_node_calls: UpstreamConfig::default(),
+            // An endpoint of another chain is not asked for anything else.
+            main_node_calls: UpstreamConfig {
+                chain_id: Some(l2_chain_id),
+                ..UpstreamConfig::default()
+            },
             l1_calls: UpstreamConfig::default(),
             fetch: FetchConfig::default(),
             l1_steps: L1StepsConfig::default(),

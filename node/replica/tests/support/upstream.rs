@@ -120,9 +120,9 @@ impl Upstream {
             }
             json!({"jsonrpc": "2.0", "id": call["id"], "result": result})
         };
-        let answer = match &body {
-            Value::Array(calls) => calls.iter().map(one).collect(),
-            _ => one(&body),
+        let answer = match body.as_array() {
+            Some(calls) => calls.iter().map(one).collect(),
+            None => one(&body),
         };
         Ok(Answer::ok(answer.to_string()))
     }

@@ -92,7 +92,7 @@ fn a_stop_ends_the_run_at_once_at_any_moment() {
             }
             let running = world.run(replica);
             world.sleep(Duration::from_millis(millis));
-            world.yields(millis as usize % 17);
+            world.yields(usize::try_from(millis % 17).unwrap());
             world.memory.runtime.ask_to_stop();
             let ended =
                 running.within(Duration::from_millis(100), |running| running.end().is_some());

@@ -25,7 +25,7 @@ fn steps_with(kind: &str, change: fn(&mut Value)) -> (BatchSteps, BatchSteps) {
     };
     let steps = |batch| {
         let mut world = World::new();
-        world.upstream.twist(twist.clone());
+        world.upstream.twist(twist);
         let running = world.start();
         running.follow_to(world.upstream.chain.tip());
         world.sleep(Duration::from_secs(60));

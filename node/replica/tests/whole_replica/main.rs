@@ -1,6 +1,8 @@
 //! The whole replica, in memory and in virtual time, against a toy chain whose main node and L1
 //! are honest, silent, behind, or lie.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

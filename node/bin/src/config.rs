@@ -94,7 +94,8 @@ pub(crate) struct Flags {
     /// Which VM runs batches [default: fast].
     #[arg(long, env = "LOCKSTEP_VM")]
     vm: Option<VmChoice>,
-    /// Requests to the main node per second, at most [default: 100].
+    /// Requests to the main node per second, at most [default: 400]; a batch counts
+    /// as many as it holds. Refusals slow it down by themselves.
     #[arg(long, env = "LOCKSTEP_MAIN_NODE_RPS", value_name = "N")]
     main_node_rps: Option<u32>,
     /// MiB of database blocks kept in memory [default: 512].
@@ -191,7 +192,7 @@ impl Settings {
         if health.is_some_and(|health| health.port() != 0 && health == http) {
             problems.push("--health-port and --http-port must differ".to_owned());
         }
-        let main_node_rps = flags.main_node_rps.or(file.main_node_rps).unwrap_or(100);
+        let main_node_rps = flags.main_node_rps.or(file.main_node_rps).unwrap_or(400);
         if main_node_rps == 0 {
             problems.push("--main-node-rps must be at least 1".to_owned());
         }

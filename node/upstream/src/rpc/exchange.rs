@@ -178,7 +178,8 @@ impl RpcClient {
             Ok(theirs) => Err(Failure {
                 blame: Blame::Lie,
                 detail: format!(
-                    "endpoint {} is of chain {theirs}, not of chain {ours}",
+                    "endpoint {} is of chain {theirs}, not of chain {ours}: correct its URL or \
+                     --l2-chain-id",
                     picked.index
                 ),
                 cure: Cure::Together,

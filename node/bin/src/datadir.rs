@@ -31,6 +31,25 @@ pub(crate) struct Datadir {
     datadir: PathBuf,
 }
 
+impl Datadir {
+    /// Opens the directory for reading. Nobody else can have it open meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it is in use or damaged.
+    pub(crate) fn open(&self) -> anyhow::Result<Views> {
+        let path = self.datadir.display();
+        if !self.datadir.is_dir() {
+            anyhow::bail!("there is no data directory {path}");
+        }
+        let stores = RocksStores::new(self.datadir.clone(), RocksConfig::default());
+        let opened = lockstep_store::open(&stores);
+        let (views, _writers) =
+            opened.with_context(|| format!("cannot open the data directory {path}"))?;
+        Ok(views)
+    }
+}
+
 /// Opens the directory and does what `command` says.
 ///
 /// # Errors
@@ -38,13 +57,7 @@ pub(crate) struct Datadir {
 /// If the directory cannot be read or stdout is closed.
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let (Command::Stats(which) | Command::Dump(which) | Command::Digest(which)) = command;
-    let datadir = &which.datadir;
-    if !datadir.is_dir() {
-        anyhow::bail!("there is no data directory {}", datadir.display());
-    }
-    let stores = RocksStores::new(datadir.clone(), RocksConfig::default());
-    let (views, _writers) = lockstep_store::open(&stores)
-        .with_context(|| format!("cannot open the data directory {}", datadir.display()))?;
+    let views = which.open()?;
     let mut out = BufWriter::new(io::stdout().lock());
     match command {
         Command::Stats(_) => stats(&views, &mut out)?,

@@ -6,6 +6,7 @@ mod datadir;
 mod health;
 mod logs;
 mod node;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,12 +33,16 @@ enum Command {
     /// Print the size of each table, or everything in a data directory whose node is stopped.
     #[command(subcommand)]
     Db(datadir::Command),
+    /// Check stored batches again, without a network; the node must be stopped.
+    #[command(subcommand)]
+    Verify(verify::Command),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Node(flags) => Settings::read(*flags).and_then(node::run),
         Command::Db(command) => datadir::run(&command),
+        Command::Verify(command) => verify::run(&command),
     };
     match result {
         Ok(code) => code,

@@ -1,7 +1,10 @@
 //! The built binary follows a recorded chain, answers as the reference node did, and survives
 //! kill -9 at any time.
 
-#[expect(unreachable_pub, missing_debug_implementations, reason = "test support")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::print_stdout, reason = "the seed of a failed run must be seen")]
+
+#[expect(unreachable_pub, reason = "test support")]
 mod support;
 
 use std::{fs, process::Stdio, thread, time::Duration};
@@ -9,7 +12,7 @@ use std::{fs, process::Stdio, thread, time::Duration};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use serde_json::json;
 
-use crate::support::{Node, Upstreams, command, conformance, digest, recorded};
+use crate::support::{Node, Upstreams, command, conformance, digest, recorded, verify_commitments};
 
 /// Methods that must answer exactly as recorded.
 const METHODS: &[&str] = &[
@@ -48,6 +51,9 @@ fn a_recorded_chain_is_followed_and_served_exactly() {
         }
         let stopped = node.stop();
         assert!(stopped < Duration::from_secs(10), "{stopped:?}");
+
+        let verified = verify_commitments(&datadir);
+        assert!(verified.contains(" 0 differ") && !verified.contains(" 0 equal"), "{verified}");
     }
 }
 

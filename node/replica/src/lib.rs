@@ -11,10 +11,12 @@ mod genesis;
 mod open;
 mod progress;
 mod run;
+mod verify;
 
 pub use self::{
     config::ReplicaConfig,
     genesis::GenesisError,
     open::{OpenError, Replica},
     run::Status,
+    verify::{CommitmentCheck, VerifyError, check_commitment},
 };

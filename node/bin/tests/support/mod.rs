@@ -214,11 +214,22 @@ pub fn conformance(chain: &Chain, node: &Node, method: &str) -> Output {
 
 /// A line a table: its name and the hash of its rows.
 pub fn digest(datadir: &Path) -> String {
+    offline(&["db", "digest"], datadir)
+}
+
+/// The verdict on the commitments of all stored batches.
+pub fn verify_commitments(datadir: &Path) -> String {
+    offline(&["verify", "commitments"], datadir)
+}
+
+fn offline(subcommand: &[&str], datadir: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_lockstep"))
-        .args(["db", "digest", "--datadir"])
+        .args(subcommand)
+        .arg("--datadir")
         .arg(datadir)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{subcommand:?}: {words}");
     String::from_utf8(output.stdout).unwrap()
 }

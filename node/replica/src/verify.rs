@@ -1,0 +1,122 @@
+//! Checking stored batches again, without a network: commitments from what is stored.
+
+use lockstep_commitment::{
+    CommitmentError, CommitmentInput, CommitmentParts, batch_commitment,
+    l2_to_l1::{aggregation_height_slot, aggregation_root_slot},
+};
+use lockstep_store::{ChainView, StoreFault, tables};
+use lockstep_tree::{TreeError, root_of};
+use lockstep_types::{
+    B256, Commitment, Event, L1BatchNumber, L2BlockNumber, L2ToL1Log, LeafIndex, ProtocolVersion,
+};
+
+/// Why a batch could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The store cannot be read or lacks a row.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The tree cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// What is stored gives no commitment.
+    #[error("batch {batch}: {source}")]
+    Commitment {
+        /// The batch.
+        batch: L1BatchNumber,
+        /// What is wrong.
+        source: CommitmentError,
+    },
+}
+
+/// A batch's commitment as computed here, beside what others say it is.
+#[derive(Clone, Debug)]
+pub struct CommitmentCheck {
+    /// The batch.
+    pub batch: L1BatchNumber,
+    /// Computed from what is stored.
+    pub ours: CommitmentParts,
+    /// What the main node announced, which for committed batches is what L1 has; `None` if it had
+    /// announced nothing yet.
+    pub announced: Option<Commitment>,
+}
+
+impl CommitmentCheck {
+    /// Whether the two are known to differ.
+    pub fn differs(&self) -> bool {
+        self.announced.is_some_and(|announced| announced != self.ours.commitment)
+    }
+}
+
+/// Computes the commitment of a sealed batch from what is stored of it. Takes a second or so: two
+/// million permutations for the bootloader's heap.
+///
+/// # Errors
+///
+/// [`VerifyError`], also if the batch, or its root, is not stored.
+pub fn check_commitment(
+    view: &ChainView,
+    batch: L1BatchNumber,
+) -> Result<CommitmentCheck, VerifyError> {
+    let key = batch.0.to_be_bytes();
+    let header = needed(view.batch(batch)?, tables::BATCHES, &key)?;
+    let inputs = needed(view.commitment_inputs(batch)?, tables::COMMITMENT_INPUTS, &key)?;
+    let writes = needed(view.batch_writes(batch)?, tables::BATCH_WRITES, &key)?;
+    let root = needed(root_of(view.raw(), batch)?, tables::TREE_ROOTS, &key)?.root;
+    let first_new_leaf_index = match batch.prev() {
+        Some(before) => {
+            let key = before.0.to_be_bytes();
+            needed(view.batch(before)?, tables::BATCHES, &key)?.next_leaf_index
+        }
+        None => LeafIndex(1),
+    };
+    let block_key = header.first_block.0.to_be_bytes();
+    let first = needed(view.block(header.first_block)?, tables::BLOCKS, &block_key)?;
+    let (events, logs) = emitted(view, header.first_block, header.last_block)?;
+    let events: Vec<_> = events.iter().map(|(index, event)| (*index, event)).collect();
+    let aggregation_root = if header.version < ProtocolVersion::GATEWAY {
+        B256::ZERO
+    } else {
+        let height = view.slot_at(&aggregation_height_slot(), header.last_block)?;
+        view.slot_at(&aggregation_root_slot(height), header.last_block)?
+    };
+    let ours = batch_commitment(&CommitmentInput {
+        header: &header,
+        root,
+        first_new_leaf_index,
+        contracts: &first.params.base_system_contracts,
+        pubdata_type: first.params.pubdata_params.pubdata_type,
+        inputs: &inputs,
+        writes: &writes,
+        events: &events,
+        l2_to_l1_logs: &logs,
+        aggregation_root,
+    })
+    .map_err(|source| VerifyError::Commitment { batch, source })?;
+    let announced = view.claim(batch)?.and_then(|claim| claim.commitment);
+    Ok(CommitmentCheck { batch, ours, announced })
+}
+
+/// Events with the index of their transaction in the batch, and logs for L1.
+type Emitted = (Vec<(u32, Event)>, Vec<L2ToL1Log>);
+
+fn emitted(
+    view: &ChainView,
+    first: L2BlockNumber,
+    last: L2BlockNumber,
+) -> Result<Emitted, StoreFault> {
+    let (mut events, mut logs) = (Vec::new(), Vec::new());
+    for number in (first.0..=last.0).map(L2BlockNumber) {
+        let key = number.0.to_be_bytes();
+        let block = needed(view.block(number)?, tables::BLOCKS, &key)?;
+        for (index, receipt) in (block.first_tx_index_in_batch..).zip(view.receipts(number)?) {
+            events.extend(receipt.events.into_iter().map(|event| (index, event)));
+            logs.extend(receipt.l2_to_l1_logs);
+        }
+    }
+    Ok((events, logs))
+}
+
+fn needed<T>(row: Option<T>, table: lockstep_io::Table, key: &[u8]) -> Result<T, StoreFault> {
+    row.ok_or_else(|| StoreFault::corrupt(table, key, "it is missing"))
+}

@@ -8,8 +8,6 @@
 
 mod constants;
 
-use std::hint::cold_path;
-
 use self::constants::ROUND_CONSTANTS;
 
 /// Elements of the state.
@@ -97,7 +95,7 @@ fn reduce(wide: u128) -> u64 {
     if borrow {
         // One product in 2³²: a branch that is predicted costs less than arithmetic. What is left
         // is at least 2⁶⁴ − 2³², so this does not borrow again.
-        cold_path();
+        rare();
         difference = difference.wrapping_sub(EPSILON);
     }
     add(difference, times_epsilon(high & EPSILON))
@@ -109,11 +107,17 @@ fn reduce(wide: u128) -> u64 {
 fn reduce_short(wide: u128) -> u64 {
     let (mut sum, carry) = (wide as u64).overflowing_add(times_epsilon((wide >> 64) as u64));
     if carry {
-        cold_path();
+        rare();
         sum = sum.wrapping_add(EPSILON);
     }
     sum
 }
+
+/// Tells the compiler that what calls it is rare, so that it becomes a jump: as arithmetic it would
+/// cost every product something.
+#[cold]
+#[inline(never)]
+fn rare() {}
 
 /// `x` is below 2³², so that nothing overflows.
 #[inline(always)]
@@ -180,22 +184,25 @@ fn small_matrix([a, b, c, d]: [u128; 4]) -> [u128; 4] {
 
 /// A partial round: the seventh power of the first element, then the sum of all elements added to
 /// each, itself multiplied by its power of two, then `constant` added to the first.
+///
+/// Nothing wraps, since no number here reaches 2⁸⁰; saying so spares the checks for it.
 #[inline(always)]
 fn partial_round(state: &mut State, constant: u64) {
     // The first element comes last, so that the rest need not wait for its power.
     let (left, right) = (&state[1..6], &state[6..]);
-    let rest = wide_sum(left) + wide_sum(right);
+    let rest = wide_sum(left).wrapping_add(wide_sum(right));
     let first = u128::from(seventh_power(state[0]));
-    let sum = rest + first;
-    state[0] = reduce_short((first << DIAGONAL[0]) + sum + u128::from(constant));
+    let sum = rest.wrapping_add(first);
+    let first = (first << DIAGONAL[0]).wrapping_add(u128::from(constant));
+    state[0] = reduce_short(first.wrapping_add(sum));
     for (element, shift) in state.iter_mut().zip(DIAGONAL).skip(1) {
-        *element = reduce_short((u128::from(*element) << shift) + sum);
+        *element = reduce_short((u128::from(*element) << shift).wrapping_add(sum));
     }
 }
 
 #[inline(always)]
 fn wide_sum(elements: &[u64]) -> u128 {
-    elements.iter().map(|element| u128::from(*element)).sum()
+    elements.iter().fold(0_u128, |sum, element| sum.wrapping_add(u128::from(*element)))
 }
 
 #[cfg(test)]

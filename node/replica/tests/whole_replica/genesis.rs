@@ -89,18 +89,33 @@ fn wrong_code_is_refused() {
 }
 
 #[test]
-fn a_main_node_of_another_chain_halts_before_a_block_is_stored() {
-    let world = World::new();
+fn a_main_node_of_another_chain_is_refused_before_anything_is_stored() {
+    let error = refused(|method, _, result| {
+        if method == "eth_chainId" {
+            *result = json!("0x5");
+        }
+    });
+    assert!(error.contains("chain 5") && error.contains("271"), "{error}");
+    assert!(error.contains("--l2-chain-id"), "{error}");
+}
+
+#[test]
+fn after_genesis_a_main_node_of_another_chain_halts_and_what_is_there_is_served() {
+    let mut world = World::new();
+    let running = world.start();
+    running.follow_to(world.upstream.chain.tip());
+    let head = running.head();
+    world.restart(running);
     world.upstream.twist(|method, _, result| {
         if method == "eth_chainId" {
             *result = json!("0x5");
         }
     });
     let running = world.start();
-    assert!(running.within(Duration::from_secs(10), |running| running.halted().is_some()));
+    assert!(running.within(Duration::from_secs(60), |running| running.halted().is_some()));
     let (code, reason) = running.halted().unwrap();
-    assert_eq!((code, running.head()), ("upstream_lie", 0));
-    assert!(reason.contains('5') && reason.contains("271"), "{reason}");
+    assert_eq!((code, running.head()), ("upstream_lie", head));
+    assert!(reason.contains("chain 5") && reason.contains("271"), "{reason}");
 }
 
 #[test]

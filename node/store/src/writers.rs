@@ -23,7 +23,7 @@ const STORE: &str = "chain";
 ///
 /// # Errors
 ///
-/// [`StoreFault`]: locked by another process, written by another release, or what the disk said.
+/// [`StoreFault`](crate::StoreFault): locked by another process, written by another release, or what the disk said.
 pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
     let name = StoreName(STORE.to_owned());
     let (reader, writer) = stores.open(&name, &tables::schema())?;
@@ -120,7 +120,7 @@ impl ChainWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`]; nothing of it is there then, or all of it (C5).
+    /// [`StoreFault`](crate::StoreFault); nothing of it is there then, or all of it (C5).
     pub fn persist_genesis(&mut self, genesis: &Genesis, tree: WriteSet) -> StoreResult<()> {
         let mut set = WriteSet::new();
         set.put(tables::META, LAYOUT_KEY, encode(&LAYOUT));
@@ -140,7 +140,7 @@ impl ChainWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`]; the writer is of no more use then (C5).
+    /// [`StoreFault`](crate::StoreFault); the writer is of no more use then (C5).
     pub fn persist_block(
         &mut self,
         block: &BlockRecord,
@@ -161,7 +161,7 @@ impl ChainWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`], as [`persist_block`](Self::persist_block).
+    /// [`StoreFault`](crate::StoreFault), as [`persist_block`](Self::persist_block).
     pub fn persist_bytecodes(
         &mut self,
         since: lockstep_types::L2BlockNumber,
@@ -186,7 +186,7 @@ impl TreeWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
     pub fn persist(&mut self, set: WriteSet) -> StoreResult<()> {
         self.0.write(set, Durability::Buffered)?;
         Ok(())
@@ -202,7 +202,7 @@ impl ClaimsWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
     pub fn persist(
         &mut self,
         claims: &[BatchClaim],
@@ -229,7 +229,7 @@ impl StepsWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreFault`], as [`ChainWriter::persist_block`].
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
     pub fn persist(&mut self, steps: &[(L1BatchNumber, BatchSteps)]) -> StoreResult<()> {
         let mut set = WriteSet::new();
         for (batch, steps) in steps {

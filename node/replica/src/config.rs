@@ -20,7 +20,7 @@ pub struct ReplicaConfig {
     pub main_node: Vec<EndpointId>,
     /// Where L1 is, the preferred endpoint first; without one, L1 steps are not known.
     pub l1: Vec<EndpointId>,
-    /// How the main node is asked.
+    /// How the main node is asked; the chain id in it is set when the replica opens.
     pub main_node_calls: UpstreamConfig,
     /// How L1 is asked.
     pub l1_calls: UpstreamConfig,
@@ -51,11 +51,7 @@ impl ReplicaConfig {
             l2_chain_id,
             main_node,
             l1,
-            // An endpoint of another chain is not asked for anything else.
-            main_node_calls: UpstreamConfig {
-                chain_id: Some(l2_chain_id),
-                ..UpstreamConfig::default()
-            },
+            main_node_calls: UpstreamConfig::default(),
             l1_calls: UpstreamConfig::default(),
             fetch: FetchConfig::default(),
             l1_steps: L1StepsConfig::default(),

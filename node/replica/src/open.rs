@@ -12,7 +12,7 @@ use lockstep_store::{ChainIdentity, StoreFault, Views, Writers};
 use lockstep_sync::{Fetcher, L1StepsWatcher, fetch_genesis, stage_error};
 use lockstep_tree::{TreeStage, root_of};
 use lockstep_types::ChainId;
-use lockstep_upstream::{L1, MainNode, RpcClient};
+use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
 use lockstep_vm::Vm;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -74,12 +74,11 @@ impl Replica {
     ///
     /// [`OpenError`]: the operator must act. Nothing stored was changed.
     pub async fn open(config: ReplicaConfig, io: Io, vm: Arc<dyn Vm>) -> Result<Self, OpenError> {
-        let main_node = MainNode::new(RpcClient::new(
-            &io,
-            "main node",
-            config.main_node.clone(),
-            config.main_node_calls.clone(),
-        ));
+        // An endpoint of another chain is asked for nothing else.
+        let calls =
+            UpstreamConfig { chain_id: Some(config.l2_chain_id), ..config.main_node_calls.clone() };
+        let rpc = RpcClient::new(&io, "main node", config.main_node.clone(), calls);
+        let main_node = MainNode::new(rpc);
         let stores = io.stores.clone();
         let opened = io.tasks.blocking("open store", move || lockstep_store::open(&*stores)).await;
         let (views, mut writers) = opened.map_err(ended)??;

@@ -59,8 +59,6 @@ pub struct Fetcher {
     views: Views,
     config: FetchConfig,
     chain_id: ChainId,
-    /// Whether the main node has said which chain it serves since this process began.
-    is_chain_checked: bool,
     /// The main node's newest block; `None` until it has said.
     tip: watch::Sender<Option<L2BlockNumber>>,
     /// The block to be handed out next, and the hash of the one before it.
@@ -89,7 +87,8 @@ impl Fetcher {
     /// A wrong block is asked for again this many times before writes are halted.
     const WRONG_MAX: u32 = 4;
 
-    /// Fetches from the block after `head` on, whose hash is `head_hash`.
+    /// Fetches from the block after `head` on, whose hash is `head_hash`. `main_node` is one whose
+    /// client refuses endpoints of another chain than `chain_id`.
     pub fn new(
         io: &Io,
         main_node: MainNode,
@@ -105,7 +104,6 @@ impl Fetcher {
             views,
             config,
             chain_id,
-            is_chain_checked: false,
             tip: watch::Sender::new(None),
             next: head.next(),
             parent: head_hash,
@@ -130,22 +128,6 @@ impl Fetcher {
         self.checking = None;
         self.checked.clear();
         self.unasked = self.next;
-    }
-
-    async fn check_chain(&mut self) -> Result<(), StageError> {
-        if !self.is_chain_checked {
-            let theirs = self.main_node.chain_id().await.map_err(from_main_node)?;
-            if theirs != self.chain_id {
-                let detail = format!(
-                    "it serves chain {theirs}, this data directory is of chain {}: correct \
-                     --main-node-url or --datadir",
-                    self.chain_id
-                );
-                return Err(StageError::Lie { peer: Peer::MainNode, detail });
-            }
-            self.is_chain_checked = true;
-        }
-        Ok(())
     }
 
     /// Asks for chunks as long as there are blocks to ask for.
@@ -293,7 +275,6 @@ impl Source for Fetcher {
     const NAME: &'static str = "sync";
 
     async fn next(&mut self) -> Result<BlockToRun, StageError> {
-        self.check_chain().await?;
         loop {
             if let Some(block) = self.checked.front() {
                 let contracts = block.params.base_system_contracts;

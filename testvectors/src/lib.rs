@@ -1,4 +1,5 @@
-//! Recorded truth for tests: finds the recordings of real chains and loads them.
+//! Truth for tests: finds the recordings of real chains and loads them, and encodes commit
+//! transactions.
 //!
 //! A recording is a folder with `main-node.jsonl.gz`, usually with `golden-api.jsonl.gz` and
 //! `l1.json.gz` beside it. Recordings are not part of the project: they lie where
@@ -10,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod commit_calldata;
 mod l1;
 mod main_node;
 
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     answer::{Answer, Exchange, RpcError, request_key},
+    commit_calldata::CommitCalldata,
     l1::L1Recording,
     main_node::MainNodeRecording,
 };

@@ -72,11 +72,33 @@ pub struct CommitmentInputs {
     pub changed: Vec<(StorageSlot, B256)>,
 }
 
-/// A batch whose commitment this replica computed.
+/// A batch's commitment as this replica computed it, with the hashes between it and the input
+/// that cost time to compute again or that others ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchCommitment {
     /// The batch.
     pub number: L1BatchNumber,
     /// What L1 should hold.
     pub commitment: Commitment,
+    /// Hash of what the batch leaves to the next one.
+    pub pass_through_hash: B256,
+    /// Hash of what ran the batch.
+    pub meta_hash: B256,
+    /// Hash of what the batch did.
+    pub aux_hash: B256,
+    /// The root over logs for L1 that L1 is told.
+    pub l2_to_l1_root: B256,
+    /// Parts of the auxiliary hash; absent before v18.
+    pub diffs: Option<DiffHashes>,
+}
+
+/// Parts of a batch's auxiliary hash, from v18 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiffHashes {
+    /// Hash of the state diffs.
+    pub state_diffs_hash: B256,
+    /// Commitment to the bootloader's heap.
+    pub heap_hash: B256,
+    /// Commitment to the events.
+    pub events_queue_hash: B256,
 }

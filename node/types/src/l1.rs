@@ -76,3 +76,18 @@ pub struct BatchClaim {
     /// Commitment; absent while the main node computes it.
     pub commitment: Option<crate::Commitment>,
 }
+
+/// What became of comparing a batch with its commit transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L1Check {
+    /// Everything in the transaction is as this replica computed it.
+    Equal {
+        /// The commit transaction.
+        tx_hash: B256,
+    },
+    /// Not compared: the batch is committed on a chain that this replica does not ask.
+    NotChecked {
+        /// That chain.
+        settles_on: ChainId,
+    },
+}

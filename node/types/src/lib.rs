@@ -10,6 +10,7 @@ pub mod address;
 pub mod batch;
 pub mod block;
 pub mod bytecode;
+pub mod commit_info;
 pub mod hash;
 pub mod l1;
 pub mod log;
@@ -22,13 +23,17 @@ pub mod version;
 pub use alloy_primitives::{self, Address, B256, Bloom, BloomInput, Bytes, U256, keccak256};
 
 pub use self::{
-    batch::{BatchCommitment, BatchHeader, BatchWrite, CommitmentInputs, RootedBatch, SealedBatch},
+    batch::{
+        BatchCommitment, BatchHeader, BatchWrite, CommitmentInputs, DiffHashes, RootedBatch,
+        SealedBatch,
+    },
     block::{
         BaseSystemContracts, BlockHeader, BlockParams, BlockToRun, DaValidator, FeeInput,
         FetchedBlock, InteropRoot, PubdataParams, PubdataType, SettlementLayer,
     },
+    commit_info::{CommitBody, CommitDiffs, CommitInfo, CommitLists, Difference},
     hash::{BytecodeHash, Commitment, HashedKey, L2BlockHash, StateRoot, TxHash},
-    l1::{BatchClaim, BatchSteps, Finality, StepKind, StepTx},
+    l1::{BatchClaim, BatchSteps, Finality, L1Check, StepKind, StepTx},
     log::{Event, L2ToL1Log},
     number::{ChainId, L1BatchNumber, L2BlockNumber, LeafIndex, UnixSeconds},
     outcome::{BatchTip, Receipt, TxOutcome, TxStatus},

@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod error;
+pub mod rollback;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub mod writers;
 pub use self::{
     codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition},
     error::{StoreFault, StoreResult},
+    rollback::RollbackWriter,
     view::{ChainView, Views},
     writers::{
         BatchRecord, BlockRecord, ChainWriter, ClaimsWriter, Genesis, SharedWriter, StepsWriter,

@@ -428,3 +428,153 @@ fn a_second_opening_is_refused_while_the_first_lives() {
     drop((views, writers));
     assert!(open(&disk).is_ok());
 }
+
+/// A chain of three batches of two blocks, as far as block `until`. Blocks 2 and 4 end theirs.
+fn follow(writers: &mut Writers, until: u32) {
+    let at = |number: u32| u64::from(number) * 10;
+    for number in 1..=until {
+        let (batch_number, own) = (number.div_ceil(2), u8::try_from(number).unwrap());
+        let rows = [(key(1), value(at(number))), (key(10 + own), value(5))];
+        let mut record = block(number, batch_number, &rows);
+        let code = |byte: u8| (BytecodeHash(B256::repeat_byte(byte)), Bytes::from(vec![byte; 9]));
+        record.bytecodes = vec![code(own)];
+        let ends = number % 2 == 0;
+        let first_new = u64::from(number);
+        let sealed = ends.then(|| {
+            let writes = vec![
+                write(1, 1, at(number)),
+                write(9 + own, first_new, 5),
+                write(10 + own, first_new + 1, 5),
+            ];
+            let mut record = batch(batch_number, number, writes, first_new);
+            record.header.next_leaf_index = LeafIndex(first_new + 2);
+            record
+        });
+        writers.chain.persist_block(&record, sealed.as_ref()).unwrap();
+        if ends {
+            let mut set = WriteSet::new();
+            set.put(tables::TREE_ROOTS, batch_number.to_be_bytes(), [1]);
+            writers.tree.persist(set).unwrap();
+            let number = L1BatchNumber(batch_number);
+            let claim = BatchClaim { number, root: None, commitment: None };
+            writers.claims.persist(&[claim], Some(number)).unwrap();
+            writers.steps.persist(&[(number, BatchSteps::default())]).unwrap();
+        }
+    }
+}
+
+/// A disk with that chain.
+fn followed(until: u32) -> (MemoryStores, Views, Writers) {
+    let disk = MemoryStores::new();
+    let (views, mut writers) = open(&disk).unwrap();
+    let mut start = genesis();
+    start.batch.header.next_leaf_index = LeafIndex(2);
+    writers.chain.persist_genesis(&start, WriteSet::new()).unwrap();
+    follow(&mut writers, until);
+    (disk, views, writers)
+}
+
+fn everything(view: &ChainView) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+    tables::ALL.iter().map(|table| view.dump(*table).map(Result::unwrap).collect()).collect()
+}
+
+fn without_tree(to: u32) -> WriteSet {
+    let mut set = WriteSet::new();
+    set.delete_range(tables::TREE_ROOTS, lockstep_io::KeyRange::from((to + 1).to_be_bytes()));
+    set
+}
+
+#[test]
+fn a_rollback_leaves_what_following_so_far_leaves() {
+    for until in 0..=6 {
+        for to in 0..=until / 2 {
+            for changes_max in [0, 4, 8, 100] {
+                let (_, views, mut writers) = followed(until);
+                let before = views.now();
+                let shown = everything(&before);
+                let begun = L1BatchNumber(to);
+                writers.rollback.begin(&views.now(), begun, without_tree(to)).unwrap();
+                assert_eq!(views.now().rollback_target(), Ok(Some(begun)));
+                assert_eq!(writers.rollback.finish(&views, changes_max), Ok(Some(begun)));
+                let (_, expected, _keep) = followed(to * 2);
+                assert_eq!(everything(&views.now()), everything(&expected.now()), "{until} {to}");
+                assert_eq!(writers.rollback.finish(&views, changes_max), Ok(None));
+                assert_eq!(everything(&before), shown, "a view keeps what it shows");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
+    let (_, views, mut writers) = followed(6);
+    writers.rollback.begin(&views.now(), L1BatchNumber(1), without_tree(1)).unwrap();
+    let begun = everything(&views.now());
+    drop((views, writers));
+
+    let notes = Notebook::default();
+    let (_, views, mut writers) = followed(6);
+    writers.rollback.begin(&views.now(), L1BatchNumber(1), without_tree(1)).unwrap();
+    assert_eq!(everything(&views.now()), begun);
+    // What finishing would write first, a block at a time: blocks 6, 5, 4 and 3.
+    let mut heads = Vec::new();
+    for _ in 0..4 {
+        let mut other = Writers::new(Box::new(Notebook { fails: true, ..notes.clone() }));
+        assert!(other.rollback.finish(&views, 0).is_err());
+        let (set, durability) = notes.sets.lock().unwrap().pop().unwrap();
+        assert_eq!(durability, Durability::Buffered);
+        writers.tree.persist(set).unwrap();
+        let view = views.now();
+        let head = view.head().unwrap().unwrap();
+        let (_, expected, _keep) = followed(head.0);
+        for table in [
+            tables::BLOCKS,
+            tables::BLOCK_NUMBERS,
+            tables::STATE,
+            tables::SLOTS,
+            tables::BLOCK_WRITES,
+            tables::BATCHES,
+            tables::BATCH_WRITES,
+            tables::COMMITMENT_INPUTS,
+        ] {
+            let rows = |view: &ChainView| view.dump(table).map(Result::unwrap).collect::<Vec<_>>();
+            assert_eq!(rows(&view), rows(&expected.now()), "{} at {head}", table.name);
+        }
+        assert_eq!(view.sealed_batch(), expected.now().sealed_batch());
+        heads.push(head.0);
+    }
+    assert_eq!(heads, [5, 4, 3, 2]);
+}
+
+#[test]
+fn writers_that_were_taken_back_write_nothing() {
+    let (_, views, writers) = followed(2);
+    let Writers { mut chain, mut tree, mut claims, mut steps, rollback } = writers;
+    let before = everything(&views.now());
+    let mut anew = rollback.renew().unwrap();
+    let fenced = Err(StoreFault::Disk(StoreError::Fenced));
+    assert_eq!(chain.persist_block(&block(3, 2, &[]), None), fenced);
+    assert_eq!(tree.persist(without_tree(0)), fenced);
+    assert_eq!(claims.persist(&[], Some(L1BatchNumber(1))), fenced);
+    assert_eq!(steps.persist(&[]), fenced);
+    assert_eq!(everything(&views.now()), before);
+    anew.chain.persist_block(&block(3, 2, &[]), None).unwrap();
+    assert_eq!(views.now().head(), Ok(Some(L2BlockNumber(3))));
+}
+
+#[test]
+fn the_newest_final_batch_is_found() {
+    let (_, views, mut writers) = followed(6);
+    assert_eq!(views.now().final_batch(), Ok(L1BatchNumber(0)));
+    for number in 1..=3 {
+        let tx = StepTx {
+            tx_hash: value(7),
+            at: String::new(),
+            chain_id: ChainId(1),
+            finality: Finality::Finalized,
+        };
+        let steps = BatchSteps { execute: Some(tx), ..BatchSteps::default() };
+        writers.steps.persist(&[(L1BatchNumber(number), steps)]).unwrap();
+        assert_eq!(views.now().final_batch(), Ok(L1BatchNumber(number)));
+    }
+}

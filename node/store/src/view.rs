@@ -29,6 +29,8 @@ pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const SEALED_KEY: &[u8] = b"sealed";
 /// Key of the newest batch whose root the main node confirmed, in [`CURSORS`](tables::CURSORS).
 pub(crate) const AGREED_KEY: &[u8] = b"agreed";
+/// Key of the batch that a rollback under way goes back to, in [`CURSORS`](tables::CURSORS).
+pub(crate) const ROLLBACK_KEY: &[u8] = b"rollback";
 
 /// Gives out views.
 #[derive(Clone, Debug)]
@@ -88,6 +90,28 @@ impl ChainView {
     /// The newest batch up to which the main node confirmed every root; `None` before the first.
     pub fn agreed_batch(&self) -> StoreResult<Option<L1BatchNumber>> {
         self.row(tables::CURSORS, AGREED_KEY)
+    }
+
+    /// The batch that a rollback goes back to which has begun and is not finished; `None` if there
+    /// is none.
+    pub fn rollback_target(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.row(tables::CURSORS, ROLLBACK_KEY)
+    }
+
+    /// The newest batch that is final: executed on L1, in a block that is final there. Genesis is.
+    /// Batches become final in order.
+    pub fn final_batch(&self) -> StoreResult<L1BatchNumber> {
+        let sealed = self.sealed_batch()?.unwrap_or_default();
+        let (mut low, mut high) = (0, sealed.0);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.steps(L1BatchNumber(middle))?.is_final() {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        Ok(L1BatchNumber(low))
     }
 
     /// Header of a block.
@@ -191,6 +215,36 @@ impl ChainView {
     /// What the tree must learn from a sealed batch.
     pub fn batch_writes(&self, number: L1BatchNumber) -> StoreResult<Option<Vec<BatchWrite>>> {
         self.row(tables::BATCH_WRITES, &number.0.to_be_bytes())
+    }
+
+    /// The slots that a block changed, ascending.
+    pub fn block_writes(&self, number: L2BlockNumber) -> StoreResult<Option<Vec<HashedKey>>> {
+        let key = number.0.to_be_bytes();
+        let Some(bytes) = self.view.get(tables::BLOCK_WRITES, &key)? else { return Ok(None) };
+        let (keys, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() {
+            let detail = format!("{} bytes are no whole keys", bytes.len());
+            return Err(StoreFault::corrupt(tables::BLOCK_WRITES, &key, detail));
+        }
+        Ok(Some(keys.iter().map(|key| HashedKey(B256::new(*key))).collect()))
+    }
+
+    /// What the commitment of a sealed batch is computed from.
+    pub fn commitment_inputs(
+        &self,
+        number: L1BatchNumber,
+    ) -> StoreResult<Option<CommitmentInputs>> {
+        self.row(tables::COMMITMENT_INPUTS, &number.0.to_be_bytes())
+    }
+
+    /// What the main node claims of a batch.
+    pub fn claim(&self, number: L1BatchNumber) -> StoreResult<Option<BatchClaim>> {
+        self.row(tables::CLAIMS, &number.0.to_be_bytes())
+    }
+
+    /// The L1 steps of a batch; none if nothing is known.
+    pub fn steps(&self, number: L1BatchNumber) -> StoreResult<BatchSteps> {
+        Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
     }
 
     /// What the commitment of a sealed batch is computed from.

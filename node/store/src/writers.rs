@@ -1,6 +1,6 @@
 //! The writers: each writes its own tables, all through the one write half of the store.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockstep_io::{Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore};
 use lockstep_types::{
@@ -12,6 +12,7 @@ use crate::{
     LAYOUT,
     codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, position_key, state_key},
     error::StoreResult,
+    rollback::RollbackWriter,
     tables,
     view::{AGREED_KEY, CHAIN_KEY, HEAD_KEY, LAYOUT_KEY, SEALED_KEY, Views},
 };
@@ -35,13 +36,37 @@ pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
 /// The write half of the store, shared by the writers. A write is one call; nobody waits for
 /// anything else while holding it.
 #[derive(Clone, Debug)]
-pub struct SharedWriter(Arc<Mutex<Box<dyn WriteStore>>>);
+pub struct SharedWriter {
+    store: Arc<Mutex<Shared>>,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writer: Box<dyn WriteStore>,
+    /// Of the writers that may write.
+    generation: u64,
+}
 
 impl SharedWriter {
-    fn write(&self, set: WriteSet, durability: Durability) -> StoreResult<Seq> {
+    pub(crate) fn write(&self, set: WriteSet, durability: Durability) -> StoreResult<Seq> {
+        let mut store = self.lock()?;
+        if store.generation != self.generation {
+            return Err(StoreError::Fenced.into());
+        }
+        Ok(store.writer.write(set, durability)?)
+    }
+
+    /// A writer that takes the place of all others: theirs are refused from now on.
+    pub(crate) fn renew(&self) -> StoreResult<Self> {
+        let mut store = self.lock()?;
+        store.generation += 1;
+        Ok(Self { store: self.store.clone(), generation: store.generation })
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Shared>, StoreError> {
         // A panic while writing leaves the store in the state of a failed write.
-        let mut writer = self.0.lock().map_err(|_poisoned: PoisonError<_>| StoreError::Poisoned)?;
-        Ok(writer.write(set, durability)?)
+        self.store.lock().map_err(|_poisoned: PoisonError<_>| StoreError::Poisoned)
     }
 }
 
@@ -56,17 +81,24 @@ pub struct Writers {
     pub claims: ClaimsWriter,
     /// For L1 steps.
     pub steps: StepsWriter,
+    /// For going back to an earlier batch, while no component writes.
+    pub rollback: RollbackWriter,
 }
 
 impl Writers {
     /// The writers of one store.
     pub fn new(writer: Box<dyn WriteStore>) -> Self {
-        let shared = SharedWriter(Arc::new(Mutex::new(writer)));
+        let store = Arc::new(Mutex::new(Shared { writer, generation: 0 }));
+        Self::sharing(SharedWriter { store, generation: 0 })
+    }
+
+    pub(crate) fn sharing(shared: SharedWriter) -> Self {
         Self {
             chain: ChainWriter(shared.clone()),
             tree: TreeWriter(shared.clone()),
             claims: ClaimsWriter(shared.clone()),
-            steps: StepsWriter(shared),
+            steps: StepsWriter(shared.clone()),
+            rollback: RollbackWriter::new(shared),
         }
     }
 }

@@ -247,24 +247,6 @@ impl ChainView {
         Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
     }
 
-    /// What the commitment of a sealed batch is computed from.
-    pub fn commitment_inputs(
-        &self,
-        number: L1BatchNumber,
-    ) -> StoreResult<Option<CommitmentInputs>> {
-        self.row(tables::COMMITMENT_INPUTS, &number.0.to_be_bytes())
-    }
-
-    /// What the main node claims of a batch.
-    pub fn claim(&self, number: L1BatchNumber) -> StoreResult<Option<BatchClaim>> {
-        self.row(tables::CLAIMS, &number.0.to_be_bytes())
-    }
-
-    /// The L1 steps of a batch; none if nothing is known.
-    pub fn steps(&self, number: L1BatchNumber) -> StoreResult<BatchSteps> {
-        Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
-    }
-
     /// Every row of a table: for comparisons and repairs.
     pub fn dump(&self, table: Table) -> impl Iterator<Item = StoreResult<(Vec<u8>, Vec<u8>)>> + '_ {
         let rows = self.view.scan(table, KeyRange::all(), Dir::Up);

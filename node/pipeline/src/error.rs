@@ -1,7 +1,9 @@
 //! Errors by what the replica does next.
 
 use lockstep_store::StoreFault;
-use lockstep_types::{L1BatchNumber, L2BlockNumber, ProtocolVersion, StateRoot};
+use lockstep_types::{
+    B256, Commitment, Difference, L1BatchNumber, L2BlockNumber, ProtocolVersion, StateRoot,
+};
 use lockstep_vm::VmError;
 
 /// Somebody outside.
@@ -73,6 +75,26 @@ pub enum StageError {
         /// Announced by the main node.
         theirs: StateRoot,
     },
+    /// The commitment of a batch is not the one that the main node announces.
+    #[error("batch {batch} has commitment {ours} here and {theirs} at the main node")]
+    CommitmentMismatch {
+        /// The batch.
+        batch: L1BatchNumber,
+        /// Computed by this replica.
+        ours: Commitment,
+        /// Announced by the main node.
+        theirs: Commitment,
+    },
+    /// What L1 was told of a batch is not what this replica computed.
+    #[error("batch {batch}, commit transaction {tx} on L1: {difference}")]
+    L1Mismatch {
+        /// The batch.
+        batch: L1BatchNumber,
+        /// The commit transaction.
+        tx: B256,
+        /// The first field that differs.
+        difference: Difference,
+    },
     /// The disk failed or contradicts itself.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -114,6 +136,8 @@ impl StageError {
             | Self::Execution(_)
             | Self::Inconsistent { .. }
             | Self::RootMismatch { .. }
+            | Self::CommitmentMismatch { .. }
+            | Self::L1Mismatch { .. }
             | Self::Store(_)
             | Self::Tree(_)
             | Self::Panicked { .. } => Reaction::HaltWrites,
@@ -129,6 +153,8 @@ impl StageError {
             Self::Execution(_) => "execution_diverged",
             Self::Inconsistent { .. } => "inconsistent",
             Self::RootMismatch { .. } => "root_mismatch",
+            Self::CommitmentMismatch { .. } => "commitment_mismatch",
+            Self::L1Mismatch { .. } => "l1_mismatch",
             Self::Store(_) => "store_failed",
             Self::Tree(_) => "tree_damaged",
             Self::Panicked { .. } => "panicked",

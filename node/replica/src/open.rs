@@ -91,7 +91,7 @@ impl Replica {
             return Err(OpenError::OtherChain { stored, configured });
         }
 
-        let Writers { chain, tree, claims, steps } = writers;
+        let Writers { chain, tree, claims, steps, .. } = writers;
         let (views_there, tree_config) = (views.clone(), config.tree);
         let job = move |par: &dyn lockstep_io::Par| -> Result<_, StageError> {
             let tree = TreeStage::open(views_there.clone(), tree, tree_config, par)?;

@@ -21,8 +21,8 @@ pub use self::{
     rollback::RollbackWriter,
     view::{ChainView, Views},
     writers::{
-        BatchRecord, BlockRecord, ChainWriter, ClaimsWriter, Genesis, SharedWriter, StepsWriter,
-        TreeWriter, Writers, open,
+        BatchRecord, BlockRecord, ChainWriter, ClaimsWriter, CommitmentsWriter, Genesis,
+        L1ChecksWriter, SharedWriter, StepsWriter, TreeWriter, Writers, open,
     },
 };
 

@@ -16,13 +16,14 @@ use crate::{
     ChainView, StoreFault, StoreResult, Views, Writers,
     codec::{StoredBytecode, decode, encode, state_key},
     tables,
-    view::{AGREED_KEY, HEAD_KEY, ROLLBACK_KEY, SEALED_KEY},
+    view::{AGREED_KEY, COMPARED_KEY, HEAD_KEY, ROLLBACK_KEY, SEALED_KEY},
     writers::SharedWriter,
 };
 
 /// Tables with a row for each batch that go in the first write set. The tree's go with them; its
 /// own crate says which rows those are.
-const BY_BATCH: [Table; 2] = [tables::CLAIMS, tables::STEPS];
+const BY_BATCH: [Table; 4] =
+    [tables::CLAIMS, tables::STEPS, tables::COMMITMENTS, tables::L1_CHECKS];
 
 /// Tables whose keys begin with the number of a block.
 const BY_BLOCK: [Table; 4] =
@@ -63,11 +64,16 @@ impl RollbackWriter {
         assert!(view.sealed_batch()? >= Some(to), "only a sealed batch has an end to go back to");
         let mut set = WriteSet::new();
         set.put(tables::CURSORS, ROLLBACK_KEY, encode(&to));
-        if view.agreed_batch()? > Some(to) {
+        let agreed = (AGREED_KEY, view.agreed_batch()?);
+        let compared = (COMPARED_KEY, view.compared_batch()?);
+        for (key, reached) in [agreed, compared] {
+            if reached <= Some(to) {
+                continue;
+            }
             if to == L1BatchNumber(0) {
-                set.delete(tables::CURSORS, AGREED_KEY); // As before the first comparison.
+                set.delete(tables::CURSORS, key); // As before the first comparison.
             } else {
-                set.put(tables::CURSORS, AGREED_KEY, encode(&to));
+                set.put(tables::CURSORS, key, encode(&to));
             }
         }
         let above = to.next().0.to_be_bytes();

@@ -56,6 +56,12 @@ tables! {
     CLAIMS = 16, "claims", None;
     /// Batch number → its L1 steps. Sync.
     STEPS = 17, "steps", None;
+    /// Batch number → commitment as this replica computed it, with its parts. Rows have no gaps.
+    /// Commitments.
+    COMMITMENTS = 18, "commitments", None;
+    /// Batch number → what became of comparing it with its commit transaction. Rows have no gaps.
+    /// L1 checker.
+    L1_CHECKS = 19, "l1_checks", None;
 }
 
 /// The tables of the node's store.

@@ -8,10 +8,10 @@ use lockstep_io::{
 };
 use lockstep_io_memory::MemoryStores;
 use lockstep_types::{
-    Address, B256, BatchClaim, BatchHeader, BatchSteps, BatchWrite, BlockHeader, BlockParams,
-    Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Finality, HashedKey,
-    L1BatchNumber, L2BlockHash, L2BlockNumber, LeafIndex, Receipt, StateRoot, StepTx, StorageSlot,
-    TxHash, TxStatus, U256,
+    Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
+    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Finality,
+    HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt, StateRoot,
+    StepTx, StorageSlot, TxHash, TxStatus, U256,
 };
 
 use crate::{
@@ -283,6 +283,33 @@ fn claims_and_steps_are_read_as_written() {
 }
 
 #[test]
+fn the_newest_commitment_and_the_newest_check_are_found() {
+    let (_disk, views, mut writers) = started();
+    assert_eq!(views.now().newest_commitment().unwrap(), None);
+    let commitment = |number: u32| BatchCommitment {
+        number: L1BatchNumber(number),
+        commitment: Commitment(value(u64::from(number))),
+        pass_through_hash: value(1),
+        meta_hash: value(2),
+        aux_hash: value(3),
+        l2_to_l1_root: value(4),
+        diffs: None,
+    };
+    writers.commitments.persist(&[commitment(255), commitment(256)]).unwrap();
+    let check = L1Check::NotChecked { settles_on: ChainId(5) };
+    writers.l1_checks.persist(&[(L1BatchNumber(1), check)]).unwrap();
+    let claim = BatchClaim { number: L1BatchNumber(3), root: None, commitment: None };
+    writers.claims.persist_compared(&[claim], L1BatchNumber(3)).unwrap();
+    let view = views.now();
+    assert_eq!(view.newest_commitment().unwrap(), Some(L1BatchNumber(256)));
+    assert_eq!(view.commitment(L1BatchNumber(255)).unwrap(), Some(commitment(255)));
+    assert_eq!(view.newest_l1_check().unwrap(), Some(L1BatchNumber(1)));
+    assert_eq!(view.l1_check(L1BatchNumber(1)).unwrap(), Some(check));
+    assert_eq!(view.compared_batch().unwrap(), Some(L1BatchNumber(3)));
+    assert_eq!(view.claim(L1BatchNumber(3)).unwrap(), Some(claim));
+}
+
+#[test]
 fn another_layout_is_refused_and_nothing_else_is_read() {
     let (disk, views, writers) = started();
     drop((views, writers));
@@ -549,7 +576,8 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
 #[test]
 fn writers_that_were_taken_back_write_nothing() {
     let (_, views, writers) = followed(2);
-    let Writers { mut chain, mut tree, mut claims, mut steps, rollback } = writers;
+    let Writers { mut chain, mut tree, mut claims, mut steps, rollback, .. } = writers;
+    let (mut commitments, mut l1_checks) = (writers.commitments, writers.l1_checks);
     let before = everything(&views.now());
     let mut anew = rollback.renew().unwrap();
     let fenced = Err(StoreFault::Disk(StoreError::Fenced));
@@ -557,6 +585,8 @@ fn writers_that_were_taken_back_write_nothing() {
     assert_eq!(tree.persist(without_tree(0)), fenced);
     assert_eq!(claims.persist(&[], Some(L1BatchNumber(1))), fenced);
     assert_eq!(steps.persist(&[]), fenced);
+    assert_eq!(commitments.persist(&[]), fenced);
+    assert_eq!(l1_checks.persist(&[]), fenced);
     assert_eq!(everything(&views.now()), before);
     anew.chain.persist_block(&block(3, 2, &[]), None).unwrap();
     assert_eq!(views.now().head(), Ok(Some(L2BlockNumber(3))));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use lockstep_io::{Dir, KeyRange, ReadStore, Table, View};
 use lockstep_types::{
-    Address, B256, BatchClaim, BatchHeader, BatchSteps, BatchWrite, BlockHeader, BytecodeHash,
-    CommitmentInputs, HashedKey, L1BatchNumber, L2BlockHash, L2BlockNumber, Receipt, StorageSlot,
-    Transaction, TxHash,
+    Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
+    BytecodeHash, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber,
+    Receipt, StorageSlot, Transaction, TxHash,
 };
 
 use crate::{
@@ -31,6 +31,9 @@ pub(crate) const SEALED_KEY: &[u8] = b"sealed";
 pub(crate) const AGREED_KEY: &[u8] = b"agreed";
 /// Key of the batch that a rollback under way goes back to, in [`CURSORS`](tables::CURSORS).
 pub(crate) const ROLLBACK_KEY: &[u8] = b"rollback";
+/// Key of the newest batch whose commitment the main node confirmed, in
+/// [`CURSORS`](tables::CURSORS).
+pub(crate) const COMPARED_KEY: &[u8] = b"compared";
 
 /// Gives out views.
 #[derive(Clone, Debug)]
@@ -112,6 +115,12 @@ impl ChainView {
             }
         }
         Ok(L1BatchNumber(low))
+    }
+
+    /// The newest batch up to which every announced commitment was found equal to ours; `None`
+    /// before the first. May be beyond a batch that was rolled back to: take the smaller.
+    pub fn compared_batch(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.row(tables::CURSORS, COMPARED_KEY)
     }
 
     /// Header of a block.
@@ -247,10 +256,40 @@ impl ChainView {
         Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
     }
 
+    /// A batch's commitment as this replica computed it.
+    pub fn commitment(&self, number: L1BatchNumber) -> StoreResult<Option<BatchCommitment>> {
+        self.row(tables::COMMITMENTS, &number.0.to_be_bytes())
+    }
+
+    /// The newest batch whose commitment this replica has computed.
+    pub fn newest_commitment(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.newest_batch_in(tables::COMMITMENTS)
+    }
+
+    /// What became of comparing a batch with its commit transaction.
+    pub fn l1_check(&self, number: L1BatchNumber) -> StoreResult<Option<L1Check>> {
+        self.row(tables::L1_CHECKS, &number.0.to_be_bytes())
+    }
+
+    /// The newest batch that has been compared with its commit transaction, or been passed over.
+    pub fn newest_l1_check(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.newest_batch_in(tables::L1_CHECKS)
+    }
+
     /// Every row of a table: for comparisons and repairs.
     pub fn dump(&self, table: Table) -> impl Iterator<Item = StoreResult<(Vec<u8>, Vec<u8>)>> + '_ {
         let rows = self.view.scan(table, KeyRange::all(), Dir::Up);
         rows.map(|row| Ok(row.map(|(key, value)| (key, value.to_vec()))?))
+    }
+
+    /// The last key of a table whose keys are batch numbers.
+    fn newest_batch_in(&self, table: Table) -> StoreResult<Option<L1BatchNumber>> {
+        let last = self.view.scan(table, KeyRange::all(), Dir::Down).next().transpose()?;
+        last.map(|(key, _)| match key.first_chunk() {
+            Some(number) if key.len() == 4 => Ok(L1BatchNumber(u32::from_be_bytes(*number))),
+            Some(_) | None => Err(StoreFault::corrupt(table, &key, "its key is no batch number")),
+        })
+        .transpose()
     }
 
     fn row<T: Decode>(&self, table: Table, key: &[u8]) -> StoreResult<Option<T>> {

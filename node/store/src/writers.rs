@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockstep_io::{Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore};
 use lockstep_types::{
-    B256, BatchClaim, BatchHeader, BatchSteps, BatchWrite, BlockHeader, BytecodeHash, Bytes,
-    CommitmentInputs, HashedKey, L1BatchNumber, Receipt, Transaction,
+    B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
+    BytecodeHash, Bytes, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, Receipt, Transaction,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     error::StoreResult,
     rollback::RollbackWriter,
     tables,
-    view::{AGREED_KEY, CHAIN_KEY, HEAD_KEY, LAYOUT_KEY, SEALED_KEY, Views},
+    view::{AGREED_KEY, CHAIN_KEY, COMPARED_KEY, HEAD_KEY, LAYOUT_KEY, SEALED_KEY, Views},
 };
 
 /// Name of the node's store.
@@ -83,6 +83,10 @@ pub struct Writers {
     pub steps: StepsWriter,
     /// For going back to an earlier batch, while no component writes.
     pub rollback: RollbackWriter,
+    /// For commitments.
+    pub commitments: CommitmentsWriter,
+    /// For comparisons with L1.
+    pub l1_checks: L1ChecksWriter,
 }
 
 impl Writers {
@@ -98,7 +102,9 @@ impl Writers {
             tree: TreeWriter(shared.clone()),
             claims: ClaimsWriter(shared.clone()),
             steps: StepsWriter(shared.clone()),
-            rollback: RollbackWriter::new(shared),
+            rollback: RollbackWriter::new(shared.clone()),
+            commitments: CommitmentsWriter(shared.clone()),
+            l1_checks: L1ChecksWriter(shared),
         }
     }
 }
@@ -246,6 +252,67 @@ impl ClaimsWriter {
         }
         if let Some(agreed) = agreed {
             set.put(tables::CURSORS, AGREED_KEY, encode(&agreed));
+        }
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+impl ClaimsWriter {
+    /// Persists claims whose commitments were compared with ours, and up to which batch all were.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
+    pub fn persist_compared(
+        &mut self,
+        claims: &[BatchClaim],
+        compared: L1BatchNumber,
+    ) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for claim in claims {
+            set.put(tables::CLAIMS, claim.number.0.to_be_bytes(), encode(claim));
+        }
+        set.put(tables::CURSORS, COMPARED_KEY, encode(&compared));
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+/// Writes commitments as this replica computed them.
+#[derive(Debug)]
+pub struct CommitmentsWriter(SharedWriter);
+
+impl CommitmentsWriter {
+    /// Persists commitments. Power loss may take the newest, which are then computed again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
+    pub fn persist(&mut self, commitments: &[BatchCommitment]) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for one in commitments {
+            set.put(tables::COMMITMENTS, one.number.0.to_be_bytes(), encode(one));
+        }
+        self.0.write(set, Durability::Buffered)?;
+        Ok(())
+    }
+}
+
+/// Writes what became of comparing batches with their commit transactions.
+#[derive(Debug)]
+pub struct L1ChecksWriter(SharedWriter);
+
+impl L1ChecksWriter {
+    /// Persists outcomes. Power loss may take the newest, which are then compared again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
+    pub fn persist(&mut self, checks: &[(L1BatchNumber, L1Check)]) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for (batch, check) in checks {
+            set.put(tables::L1_CHECKS, batch.0.to_be_bytes(), encode(check));
         }
         self.0.write(set, Durability::Buffered)?;
         Ok(())

@@ -1,11 +1,12 @@
 //! Random rows. What a seed gives is part of the vectors in the tests: do not change it.
 
 use lockstep_types::{
-    Address, B256, BaseSystemContracts, BatchClaim, BatchHeader, BatchSteps, BatchWrite,
-    BlockHeader, BlockParams, Bloom, Bytes, CommitmentInputs, DaValidator, Event, Execute, Fee,
-    FeeInput, Finality, InteropRoot, L2Common, L2ToL1Log, ObsoletePriority, PaymasterParams,
-    PriorityCommon, PubdataParams, PubdataType, Receipt, SettlementLayer, StepTx, StorageSlot,
-    Transaction, TxCommon, TxStatus, TxType, U256, UpgradeCommon,
+    Address, B256, BaseSystemContracts, BatchClaim, BatchCommitment, BatchHeader, BatchSteps,
+    BatchWrite, BlockHeader, BlockParams, Bloom, Bytes, CommitmentInputs, DaValidator, DiffHashes,
+    Event, Execute, Fee, FeeInput, Finality, InteropRoot, L1Check, L2Common, L2ToL1Log,
+    ObsoletePriority, PaymasterParams, PriorityCommon, PubdataParams, PubdataType, Receipt,
+    SettlementLayer, StepTx, StorageSlot, Transaction, TxCommon, TxStatus, TxType, U256,
+    UpgradeCommon,
 };
 
 use super::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition};
@@ -212,6 +213,10 @@ structs! {
     BatchWrite { hashed_key, leaf_index, value }
     CommitmentInputs { system_logs, pubdata, bootloader_heap, changed }
     BatchClaim { number, root, commitment }
+    BatchCommitment {
+        number, commitment, pass_through_hash, meta_hash, aux_hash, l2_to_l1_root, diffs,
+    }
+    DiffHashes { state_diffs_hash, heap_hash, events_queue_hash }
     StepTx { tx_hash, at, chain_id, finality }
     BatchSteps { commit, prove, execute }
     ChainIdentity { l2_chain_id, l1_chain_id, genesis_root, genesis_commitment }
@@ -255,6 +260,16 @@ choices! {
 impl Sample for DaValidator {
     fn sample(draw: &mut Gen) -> Self {
         if draw.sample() { Self::Address(draw.sample()) } else { Self::Scheme(draw.sample()) }
+    }
+}
+
+impl Sample for L1Check {
+    fn sample(draw: &mut Gen) -> Self {
+        if draw.sample() {
+            Self::Equal { tx_hash: draw.sample() }
+        } else {
+            Self::NotChecked { settles_on: draw.sample() }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Layout of [`STEPS`](crate::tables::STEPS).
+//! Layouts of [`STEPS`](crate::tables::STEPS) and [`L1_CHECKS`](crate::tables::L1_CHECKS).
 
-use lockstep_types::{BatchSteps, Finality, StepTx};
+use lockstep_types::{BatchSteps, Finality, L1Check, StepTx};
 
 use super::{Decode, Encode, Malformed, bytes::layout};
 
@@ -24,6 +24,31 @@ impl Decode for Finality {
             1 => Self::FastFinalized,
             2 => Self::Finalized,
             _ => return Err(Malformed("there is no such finality")),
+        })
+    }
+}
+
+impl Encode for L1Check {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Equal { tx_hash } => {
+                out.push(0);
+                tx_hash.encode(out);
+            }
+            Self::NotChecked { settles_on } => {
+                out.push(1);
+                settles_on.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for L1Check {
+    fn decode(input: &mut &[u8]) -> Result<Self, Malformed> {
+        Ok(match u8::decode(input)? {
+            0 => Self::Equal { tx_hash: Decode::decode(input)? },
+            1 => Self::NotChecked { settles_on: Decode::decode(input)? },
+            _ => return Err(Malformed("there is no such outcome of a check")),
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use lockstep_store::StoreFault;
 use lockstep_types::{
-    B256, Commitment, Difference, L1BatchNumber, L2BlockNumber, ProtocolVersion, StateRoot,
+    B256, Commitment, Difference, L1BatchNumber, L2BlockHash, L2BlockNumber, ProtocolVersion,
+    StateRoot,
 };
 use lockstep_vm::VmError;
 
@@ -75,6 +76,39 @@ pub enum StageError {
         /// Announced by the main node.
         theirs: StateRoot,
     },
+    /// The main node goes on from an earlier batch of ours in another way, for sure.
+    #[error(
+        "the main node has another chain after batch {last_common}: block {block} is {theirs} there and {ours} here"
+    )]
+    Reorg {
+        /// The newest batch that both have.
+        last_common: L1BatchNumber,
+        /// A block that differs.
+        block: L2BlockNumber,
+        /// Its hash here.
+        ours: L2BlockHash,
+        /// Its hash at the main node.
+        theirs: L2BlockHash,
+    },
+    /// As [`Reorg`](Self::Reorg), but a batch that would go is final on L1.
+    #[error(
+        "the main node has another chain after batch {last_common}, but batch {final_batch} is executed on L1 for good: block {block} is {theirs} there and {ours} here; nothing is rolled back: find out which of the two L1 holds, and correct --main-node-url if it is ours"
+    )]
+    ReorgBelowFinal {
+        /// The newest batch that both have.
+        last_common: L1BatchNumber,
+        /// The newest batch that is final.
+        final_batch: L1BatchNumber,
+        /// A block that differs.
+        block: L2BlockNumber,
+        /// Its hash here.
+        ours: L2BlockHash,
+        /// Its hash at the main node.
+        theirs: L2BlockHash,
+    },
+    /// The operator wants an earlier batch to be the newest.
+    #[error("a rollback to batch {0} was asked for")]
+    RollBackAsked(L1BatchNumber),
     /// The commitment of a batch is not the one that the main node announces.
     #[error("batch {batch} has commitment {ours} here and {theirs} at the main node")]
     CommitmentMismatch {
@@ -114,11 +148,16 @@ pub enum StageError {
     Stopped,
 }
 
-/// What the shell does about an error.
+/// What the shell, or whoever runs it, does about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// Waits and asks again.
     AskAgain,
+    /// Finds out whether the main node has another chain now. If so, rolls back; if not, tries the
+    /// same once more, and halts writes when nothing has changed.
+    LookForReorg,
+    /// Goes back to the end of this batch, and on from there.
+    RollBack(L1BatchNumber),
     /// Stores nothing new and keeps serving what is there.
     HaltWrites,
     /// Ends.
@@ -131,11 +170,16 @@ impl StageError {
         match self {
             Self::Unavailable { .. } => Reaction::AskAgain,
             Self::Stopped => Reaction::Stop,
-            Self::Lie { .. }
+            Self::Reorg { last_common, .. } => Reaction::RollBack(*last_common),
+            Self::RollBackAsked(to) => Reaction::RollBack(*to),
+            Self::Lie { peer: Peer::MainNode, .. } | Self::RootMismatch { .. } => {
+                Reaction::LookForReorg
+            }
+            Self::Lie { peer: Peer::L1, .. }
             | Self::UnknownVersion { .. }
             | Self::Execution(_)
             | Self::Inconsistent { .. }
-            | Self::RootMismatch { .. }
+            | Self::ReorgBelowFinal { .. }
             | Self::CommitmentMismatch { .. }
             | Self::L1Mismatch { .. }
             | Self::Store(_)
@@ -153,6 +197,9 @@ impl StageError {
             Self::Execution(_) => "execution_diverged",
             Self::Inconsistent { .. } => "inconsistent",
             Self::RootMismatch { .. } => "root_mismatch",
+            Self::Reorg { .. } => "reorg",
+            Self::ReorgBelowFinal { .. } => "reorg_below_final",
+            Self::RollBackAsked(_) => "roll_back_asked",
             Self::CommitmentMismatch { .. } => "commitment_mismatch",
             Self::L1Mismatch { .. } => "l1_mismatch",
             Self::Store(_) => "store_failed",

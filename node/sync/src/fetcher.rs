@@ -88,13 +88,15 @@ impl Fetcher {
     const WRONG_MAX: u32 = 4;
 
     /// Fetches from the block after `head` on, whose hash is `head_hash`. `main_node` is one whose
-    /// client refuses endpoints of another chain than `chain_id`.
+    /// client refuses endpoints of another chain than `chain_id`. `tip` is told the newest block of
+    /// the main node, and believed: `None` if it may have been another chain's.
     pub fn new(
         io: &Io,
         main_node: MainNode,
         views: Views,
         chain_id: ChainId,
         (head, head_hash): (L2BlockNumber, L2BlockHash),
+        tip: watch::Sender<Option<L2BlockNumber>>,
         config: FetchConfig,
     ) -> Self {
         Self {
@@ -104,7 +106,7 @@ impl Fetcher {
             views,
             config,
             chain_id,
-            tip: watch::Sender::new(None),
+            tip,
             next: head.next(),
             parent: head_hash,
             unasked: head.next(),

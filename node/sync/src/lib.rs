@@ -1,4 +1,5 @@
-//! Everything learned from the main node: blocks, genesis, and which L1 steps batches have made.
+//! Everything learned from the main node: blocks, genesis, which L1 steps batches have
+//! made, and whether it still has the chain that was followed.
 
 #![warn(missing_docs)]
 
@@ -6,10 +7,12 @@ mod error;
 mod fetcher;
 mod genesis;
 mod l1_steps;
+mod reorg;
 
 pub use self::{
     error::stage_error,
     fetcher::{FetchConfig, Fetcher},
     genesis::{GenesisParts, GenesisState, fetch_genesis},
     l1_steps::{L1StepsConfig, L1StepsWatcher},
+    reorg::{Finding, ReorgConfig, ReorgDetector},
 };

@@ -1,6 +1,6 @@
 //! A batch that is being run: the VM, what it has changed, and what has been counted.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use lockstep_pipeline::StageError;
 use lockstep_store::{BatchRecord, BlockRecord, ChainView};
@@ -48,6 +48,8 @@ pub(crate) struct Opening {
     pub(crate) state_block: L2BlockNumber,
     /// Index for the first slot that the batch writes for the first time.
     pub(crate) next_leaf_index: LeafIndex,
+    /// Bytecodes that came with the first block and are not in `view`.
+    pub(crate) bytecodes: BTreeMap<BytecodeHash, Bytes>,
 }
 
 /// A batch that is being run.
@@ -132,7 +134,10 @@ impl OpenRun {
             settlement_layer: params.settlement_layer,
             interop_fee: params.interop_fee.unwrap_or(U256::ZERO),
         };
-        let state = || StateAfter::new(opening.view.clone(), opening.state_block);
+        let state = || {
+            let (view, codes) = (opening.view.clone(), opening.bytecodes.clone());
+            StateAfter::new(view, opening.state_block, codes)
+        };
         let limits = vm.limits(params.version, &params.fee_input).map_err(|e| fault(params, e))?;
         let machine = vm
             .open_batch(env, block_env(first), Box::new(state()))
@@ -152,8 +157,13 @@ impl OpenRun {
         })
     }
 
-    /// Runs the next block of the batch; the fictive one seals it.
-    pub(crate) fn run(&mut self, block: RunBlock<'_>) -> Result<Ran, StageError> {
+    /// Runs the next block of the batch; the fictive one seals it. `bytecodes`, which came with it
+    /// and are not in the store, are stored with it.
+    pub(crate) fn run(
+        &mut self,
+        block: RunBlock<'_>,
+        bytecodes: &[(BytecodeHash, Bytes)],
+    ) -> Result<Ran, StageError> {
         let params = block.params;
         let mut vm = self.vm.take().ok_or_else(|| StageError::Inconsistent {
             block: params.number,
@@ -167,6 +177,12 @@ impl OpenRun {
         let l1_tx_count_before = self.l1_tx_count;
 
         let mut gathered = Gathered::default();
+        for (hash, code) in bytecodes {
+            if !self.made_known.contains(hash) {
+                self.made_known.push(*hash);
+                gathered.bytecodes.push((*hash, code.clone()));
+            }
+        }
         let mut deployments = Deployments::default();
         for tx in block.transactions {
             let outcome = vm.run_tx(tx).map_err(|error| fault(params, error))?;

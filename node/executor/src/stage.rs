@@ -118,7 +118,7 @@ impl Executor {
             parent: stored.parent,
             transactions: &transactions,
         };
-        let ran = self.run(block)?;
+        let ran = self.run(block, &[])?;
         if ran.block.header != stored || ran.block.receipts != view.receipts(number)? {
             let detail = "running the stored block again gives other receipts".to_owned();
             return Err(StageError::Inconsistent { block: number, detail });
@@ -126,16 +126,21 @@ impl Executor {
         Ok(())
     }
 
-    /// Runs `block`, in the open batch or in one that it opens.
-    fn run(&mut self, block: RunBlock<'_>) -> Result<Ran, StageError> {
+    /// Runs `block`, in the open batch or in one that it opens. `bytecodes` came with it and are
+    /// not in the store.
+    fn run(
+        &mut self,
+        block: RunBlock<'_>,
+        bytecodes: &[(BytecodeHash, Bytes)],
+    ) -> Result<Ran, StageError> {
         self.check_place(block.params)?;
         if self.open.is_none() {
-            let opening = self.opening(block)?;
+            let opening = self.opening(block, bytecodes)?;
             debug!(batch = block.params.batch.0, "batch opened");
             self.open = Some(OpenRun::open(&*self.vm, block, opening)?);
         }
         let run = self.open.as_mut().expect("a batch is open");
-        let ran = run.run(block)?;
+        let ran = run.run(block, bytecodes)?;
         if ran.sealed.is_some() {
             self.open = None;
         }
@@ -164,27 +169,30 @@ impl Executor {
         Err(StageError::Inconsistent { block, detail })
     }
 
-    /// Persists those of `bytecodes` that the store does not have: who sent them may not have
-    /// known what earlier blocks brought.
-    fn persist_new(
-        &mut self,
-        block: L2BlockNumber,
-        bytecodes: Vec<(BytecodeHash, Bytes)>,
-    ) -> Result<(), StoreFault> {
+    /// Those of `bytecodes` that the store does not have: who sent them may not have known what
+    /// earlier blocks brought.
+    fn not_stored(
+        &self,
+        mut bytecodes: Vec<(BytecodeHash, Bytes)>,
+    ) -> Result<Vec<(BytecodeHash, Bytes)>, StoreFault> {
         if bytecodes.is_empty() {
-            return Ok(());
+            return Ok(bytecodes);
         }
         let view = self.views.now();
-        let mut new = Vec::new();
-        for (hash, code) in bytecodes {
-            if view.bytecode(&hash)?.is_none() {
-                new.push((hash, code));
-            }
+        let mut stored = Vec::new();
+        for (hash, _) in &bytecodes {
+            stored.push(view.bytecode(hash)?.is_some());
         }
-        if new.is_empty() { Ok(()) } else { self.writer.persist_bytecodes(block, &new) }
+        let mut stored = stored.into_iter();
+        bytecodes.retain(|_| stored.next() == Some(false));
+        Ok(bytecodes)
     }
 
-    fn opening(&mut self, first: RunBlock<'_>) -> Result<Opening, StageError> {
+    fn opening(
+        &mut self,
+        first: RunBlock<'_>,
+        bytecodes: &[(BytecodeHash, Bytes)],
+    ) -> Result<Opening, StageError> {
         let params = first.params;
         let (rooted, previous_root) = *self.roots.borrow();
         assert_eq!(rooted, self.sealed, "a batch is opened when the one before has its root");
@@ -196,17 +204,19 @@ impl Executor {
         Ok(Opening {
             chain_id: self.chain_id,
             previous_root,
-            base_contracts: self.base_contracts(&view, &params.base_system_contracts)?,
+            base_contracts: self.base_contracts(&view, bytecodes, &params.base_system_contracts)?,
+            bytecodes: bytecodes.iter().cloned().collect(),
             view,
             state_block: before.last_block,
             next_leaf_index: before.next_leaf_index,
         })
     }
 
-    /// The bytecodes of `hashes`, which the store must have.
+    /// The bytecodes of `hashes`, which the store must have, or `bytecodes`.
     fn base_contracts(
         &mut self,
         view: &ChainView,
+        bytecodes: &[(BytecodeHash, Bytes)],
         hashes: &BaseSystemContracts,
     ) -> Result<Arc<BaseContracts>, StoreFault> {
         if let Some((known, contracts)) = &self.base
@@ -214,13 +224,15 @@ impl Executor {
         {
             return Ok(contracts.clone());
         }
-        let load = |hash: BytecodeHash| match view.bytecode(&hash)? {
-            Some(stored) => Ok(Contract { hash, code: stored.code }),
-            None => Err(StoreFault::corrupt(
-                tables::BYTECODES,
-                hash.bytes(),
-                "the code of a base system contract is missing",
-            )),
+        let load = |hash: BytecodeHash| -> Result<Contract, StoreFault> {
+            if let Some((_, code)) = bytecodes.iter().find(|(given, _)| *given == hash) {
+                return Ok(Contract { hash, code: code.clone() });
+            }
+            let detail = "the code of a base system contract is missing";
+            let stored = view.bytecode(&hash)?;
+            let stored = stored
+                .ok_or_else(|| StoreFault::corrupt(tables::BYTECODES, hash.bytes(), detail))?;
+            Ok(Contract { hash, code: stored.code })
         };
         let contracts = Arc::new(BaseContracts {
             bootloader: load(hashes.bootloader)?,
@@ -260,14 +272,15 @@ impl Stage for Executor {
         assert_eq!(number, self.head.next(), "blocks come in order");
         assert_eq!(block.parent, self.head_hash, "a block follows its parent");
         self.check_place(&block.params)?;
-        self.persist_new(number, bytecodes)?;
+        let bytecodes = self.not_stored(bytecodes)?;
 
-        let ran = self.run(RunBlock {
+        let run = RunBlock {
             params: &block.params,
             hash: block.hash,
             parent: block.parent,
             transactions: &block.transactions,
-        })?;
+        };
+        let ran = self.run(run, &bytecodes)?;
         let (batch, sealed) = ran.sealed.unzip();
         self.writer.persist_block(&ran.block, batch.as_ref())?;
 

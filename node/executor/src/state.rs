@@ -12,11 +12,17 @@ pub(crate) struct StateAfter {
     view: Arc<ChainView>,
     block: L2BlockNumber,
     seen: BTreeMap<StorageSlot, (Option<LeafIndex>, B256)>,
+    /// Bytecodes that are not in the view.
+    bytecodes: BTreeMap<BytecodeHash, Bytes>,
 }
 
 impl StateAfter {
-    pub(crate) fn new(view: Arc<ChainView>, block: L2BlockNumber) -> Self {
-        Self { view, block, seen: BTreeMap::new() }
+    pub(crate) fn new(
+        view: Arc<ChainView>,
+        block: L2BlockNumber,
+        bytecodes: BTreeMap<BytecodeHash, Bytes>,
+    ) -> Self {
+        Self { view, block, seen: BTreeMap::new(), bytecodes }
     }
 
     /// Index and value of `slot`.
@@ -48,6 +54,9 @@ impl VmStorage for StateAfter {
     }
 
     fn bytecode(&mut self, hash: &BytecodeHash) -> Result<Option<Bytes>, StorageError> {
+        if let Some(code) = self.bytecodes.get(hash) {
+            return Ok(Some(code.clone()));
+        }
         let stored = self.view.bytecode(hash).map_err(storage_error)?;
         Ok(stored.map(|stored| stored.code))
     }

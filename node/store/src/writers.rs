@@ -120,7 +120,7 @@ pub struct BlockRecord {
     pub receipts: Vec<Receipt>,
     /// Slots that the block changed, with what they hold after it. Ascending by key.
     pub state: Vec<(HashedKey, B256)>,
-    /// Bytecodes that the block made known, as stored.
+    /// Bytecodes that the block made known, or that its batch is run with, as stored.
     pub bytecodes: Vec<(BytecodeHash, Bytes)>,
 }
 
@@ -189,26 +189,6 @@ impl ChainWriter {
         if let Some(batch) = batch {
             assert_eq!(batch.header.last_block, block.header.params.number);
             put_batch(&mut set, batch);
-        }
-        self.0.write(set, Durability::Buffered)?;
-        Ok(())
-    }
-
-    /// Persists bytecodes that the protocol names outside of transactions: base system contracts
-    /// of a new version. Their hashes must have been checked.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreFault`](crate::StoreFault), as [`persist_block`](Self::persist_block).
-    pub fn persist_bytecodes(
-        &mut self,
-        since: lockstep_types::L2BlockNumber,
-        bytecodes: &[(BytecodeHash, Bytes)],
-    ) -> StoreResult<()> {
-        let mut set = WriteSet::new();
-        for (hash, code) in bytecodes {
-            let row = StoredBytecode { since, code: code.clone() };
-            set.put(tables::BYTECODES, hash.bytes(), encode(&row));
         }
         self.0.write(set, Durability::Buffered)?;
         Ok(())

@@ -6,12 +6,23 @@
 
 #![warn(missing_docs)]
 
+mod simulate;
+mod trace;
+
 use std::{fmt, sync::Arc};
 
 use lockstep_types::{
     Address, B256, BatchTip, BytecodeHash, Bytes, ChainId, FeeInput, InteropRoot, L1BatchNumber,
     L2BlockHash, L2BlockNumber, LeafIndex, ProtocolVersion, PubdataParams, SettlementLayer,
     StateRoot, StorageSlot, Transaction, TxOutcome, U256, UnixSeconds,
+};
+
+pub use self::{
+    simulate::{
+        EstimateRules, Estimated, GasEstimate, Simulated, SimulatedKind, SimulatedTx,
+        SimulationEnd, SimulationEnv, Simulator, Stop,
+    },
+    trace::{CallFrame, CallKind, TouchedSlot, Trace, TracedTx},
 };
 
 /// A bytecode with its versioned hash. The hash was checked against the code.
@@ -211,6 +222,20 @@ pub trait OpenBatch: fmt::Debug + Send {
     ///
     /// [`VmError`]; the batch must be dropped then.
     fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError>;
+
+    /// As [`run_tx`](Self::run_tx), and tells what it saw.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError`]; the batch must be dropped then.
+    fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError>;
+
+    /// What `slot` holds now, between two transactions.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Storage`], or [`VmError::BadInput`] if the batch failed before.
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, VmError>;
 
     /// Ends the batch. The current block must be the fictive one.
     ///

@@ -1,14 +1,15 @@
 //! A batch on its way through the machines: checks what comes in, translates what comes out.
 
+use std::collections::BTreeMap;
+
 use lockstep_types::{
-    BatchTip, Bytes, L1BatchNumber, L2BlockHash, L2BlockNumber, ProtocolVersion, Transaction,
-    TxHash, TxOutcome, TxStatus, UnixSeconds,
-    block::{BlockHashInput, block_hash},
+    B256, BatchTip, Bytes, L1BatchNumber, ProtocolVersion, StorageSlot, Transaction, TxOutcome,
+    TxStatus,
 };
-use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, VmError, VmStorage};
+use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, Trace, TracedTx, VmError, VmStorage};
 use zksync_multivm::{
     VmVersion,
-    interface::{ExecutionResult, FinishedL1Batch, VmExecutionResultAndLogs},
+    interface::{ExecutionResult, FinishedL1Batch},
     utils::{
         get_bootloader_max_interop_roots_in_batch, get_bootloader_max_txs_in_batch,
         get_max_new_factory_deps,
@@ -17,10 +18,11 @@ use zksync_multivm::{
 use zksync_types::{ProtocolVersionId, commitment::PubdataParams};
 
 use crate::{
-    compare,
+    blocks::CurrentBlock,
     convert::{self, Unusable},
-    engine::{Engine, Said},
-    machine::MachineKind,
+    engine::Engine,
+    facts::{FactBatch, TxFacts},
+    machine::{MachineKind, TxRun},
     source::Fault,
 };
 
@@ -36,61 +38,13 @@ pub(crate) struct EraBatch {
     block: CurrentBlock,
     tx_count: u32,
     interop_root_count: usize,
-}
-
-/// The block that transactions go to.
-#[derive(Debug)]
-struct CurrentBlock {
-    number: L2BlockNumber,
-    timestamp: UnixSeconds,
-    parent: L2BlockHash,
-    tx_hashes: Vec<TxHash>,
-}
-
-impl CurrentBlock {
-    fn new(env: &BlockEnv) -> Self {
-        let BlockEnv { number, timestamp, parent, .. } = *env;
-        Self { number, timestamp, parent, tx_hashes: Vec::new() }
-    }
-
-    /// Whether `next` can follow. The machines insist on the same.
-    fn check_next(&self, next: &BlockEnv, version: ProtocolVersion) -> Result<(), Unusable> {
-        if self.tx_hashes.is_empty() {
-            return Err(format!("block {} is empty and not the last", self.number));
-        }
-        if Some(self.number) != next.number.prev() {
-            return Err(format!("block {} follows block {}", next.number, self.number));
-        }
-        let is_later = if version < ProtocolVersion::INTEROP {
-            next.timestamp > self.timestamp
-        } else {
-            next.timestamp >= self.timestamp
-        };
-        if !is_later {
-            let (next, this) = (next.timestamp, self.timestamp);
-            return Err(format!("a block of time {next} follows one of time {this}"));
-        }
-        let hash = self.hash(version);
-        if version >= ProtocolVersion::CHAINED_BLOCK_HASHES && hash != next.parent {
-            return Err(format!(
-                "block {} names {} as its parent, which is {hash}",
-                next.number, next.parent
-            ));
-        }
-        Ok(())
-    }
-
-    fn hash(&self, version: ProtocolVersion) -> L2BlockHash {
-        let Self { number, timestamp, parent, tx_hashes } = self;
-        let input =
-            BlockHashInput { number: *number, timestamp: *timestamp, parent: *parent, tx_hashes };
-        block_hash(&input, version)
-    }
+    /// What transactions wrote, by slot.
+    written: BTreeMap<StorageSlot, B256>,
 }
 
 impl EraBatch {
     pub(crate) fn open(
-        machines: (MachineKind, Option<MachineKind>),
+        machine: MachineKind,
         version: ProtocolVersionId,
         env: &BatchEnv,
         first_block: &BlockEnv,
@@ -108,9 +62,10 @@ impl EraBatch {
             block: CurrentBlock::new(first_block),
             tx_count: 0,
             interop_root_count: 0,
+            written: BTreeMap::new(),
         };
         opened.count_interop_roots(first_block).map_err(unusable)?;
-        let engine = Engine::open(machines, &batch, &system, storage);
+        let engine = Engine::open(machine, &batch, &system, storage);
         opened.engine = Some(engine.map_err(|fault| opened.error(fault))?);
         Ok(opened)
     }
@@ -157,10 +112,6 @@ impl EraBatch {
         converted.map_err(|why| format!("transaction {}: {why}", tx.hash()))
     }
 
-    fn diverged(&self, difference: String) -> VmError {
-        VmError::Diverged { batch: self.number, difference }
-    }
-
     fn halted(&self, tx: &Transaction, reason: String) -> VmError {
         VmError::Halted {
             batch: self.number,
@@ -171,14 +122,13 @@ impl EraBatch {
     }
 
     /// What a transaction left behind, or why it cannot be in a block.
-    fn outcome(
-        &self,
-        tx: &Transaction,
-        said: VmExecutionResultAndLogs,
-    ) -> Result<TxOutcome, VmError> {
-        let status = match said.result {
-            ExecutionResult::Success { .. } => TxStatus::Success,
-            ExecutionResult::Revert { output } => TxStatus::Reverted { reason: output.to_string() },
+    fn facts(&self, tx: &Transaction, run: TxRun) -> Result<TxFacts, VmError> {
+        let said = run.result;
+        let (status, output) = match said.result {
+            ExecutionResult::Success { output } => (TxStatus::Success, output),
+            ExecutionResult::Revert { output } => {
+                (TxStatus::Reverted { reason: output.to_string() }, Vec::new())
+            }
             ExecutionResult::Halt { reason } => return Err(self.halted(tx, reason.to_string())),
         };
         let logs = said.logs;
@@ -188,14 +138,50 @@ impl EraBatch {
             .map(|(hash, code)| (convert::b256(hash), Bytes::from(code)))
             .collect();
         made_bytecodes.sort_unstable();
-        Ok(TxOutcome {
-            status,
-            gas_refunded: said.refunds.gas_refunded,
-            l2_to_l1_logs: user_logs(&logs.user_l2_to_l1_logs),
-            writes: convert::writes(logs.storage_logs.iter().map(|log| &log.log)),
-            events: convert::events(logs.events),
-            made_bytecodes,
+        Ok(TxFacts {
+            outcome: TxOutcome {
+                status,
+                gas_refunded: said.refunds.gas_refunded,
+                l2_to_l1_logs: user_logs(&logs.user_l2_to_l1_logs),
+                writes: convert::writes(logs.storage_logs.iter().map(|log| &log.log)),
+                events: convert::events(logs.events),
+                made_bytecodes,
+            },
+            output: output.into(),
+            pubdata: said.statistics.pubdata_published,
+            machine_gas: said.statistics.gas_used,
+            is_compressed: run.is_compressed,
         })
+    }
+
+    /// Runs a transaction; with `is_watched`, also tells what was seen.
+    fn run(
+        &mut self,
+        tx: &Transaction,
+        is_watched: bool,
+    ) -> Result<(TxFacts, Option<Trace>), VmError> {
+        let mut engine = self.take_engine()?;
+        let converted = self.check_tx(tx).map_err(|reason| self.unusable(reason))?;
+        let run = engine.run_tx(&converted, is_watched).map_err(|fault| self.error(fault))?;
+        let mut run = run.ok_or_else(|| {
+            self.halted(tx, "its bytecodes cannot be published, compressed or not".to_owned())
+        })?;
+        if is_watched && run.calls.is_none() {
+            let reason = "the fast machine of the crates sees no calls: trace with another --vm";
+            return Err(self.unusable(reason.to_owned()));
+        }
+        let trace = run.calls.take().map(|calls| Trace {
+            calls: calls.into_iter().map(convert::call).collect(),
+            touched: convert::touched(&run.result.logs.storage_logs),
+        });
+        let facts = self.facts(tx, run)?;
+        for write in &facts.outcome.writes {
+            self.written.insert(write.slot, write.value);
+        }
+        self.block.tx_hashes.push(tx.hash());
+        self.tx_count += 1;
+        self.engine = Some(engine);
+        Ok((facts, trace))
     }
 
     fn tip(&self, sealed: FinishedL1Batch) -> Result<BatchTip, VmError> {
@@ -252,22 +238,22 @@ impl OpenBatch for EraBatch {
     }
 
     fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
-        let mut engine = self.take_engine()?;
-        let converted = self.check_tx(tx).map_err(|reason| self.unusable(reason))?;
-        let (run, second) = engine.run_tx(&converted).map_err(|fault| self.error(fault))?;
-        if let Some(second) = second {
-            compare::txs(run.as_ref(), second.as_ref()).map_err(|difference| {
-                self.diverged(format!("transaction {}: {difference}", tx.hash()))
-            })?;
+        Ok(self.run(tx, false)?.0.outcome)
+    }
+
+    fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError> {
+        let (TxFacts { outcome, output, .. }, trace) = self.run(tx, true)?;
+        Ok(TracedTx { outcome, output, trace: trace.unwrap_or_default() })
+    }
+
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, VmError> {
+        if let Some(value) = self.written.get(slot) {
+            return Ok(*value);
         }
-        let run = run.ok_or_else(|| {
-            self.halted(tx, "its bytecodes cannot be published, compressed or not".to_owned())
-        })?;
-        let outcome = self.outcome(tx, run.result)?;
-        self.block.tx_hashes.push(tx.hash());
-        self.tx_count += 1;
+        let mut engine = self.take_engine()?;
+        let value = engine.value_before(slot).map_err(|fault| self.error(fault))?;
         self.engine = Some(engine);
-        Ok(outcome)
+        Ok(value)
     }
 
     fn seal(mut self: Box<Self>) -> Result<BatchTip, VmError> {
@@ -276,11 +262,14 @@ impl OpenBatch for EraBatch {
             let number = self.block.number;
             return Err(self.unusable(format!("its last block {number} is not empty")));
         }
-        let said: Said<FinishedL1Batch> =
+        let said =
             engine.seal(self.pubdata_params, self.version).map_err(|fault| self.error(fault))?;
-        if let (sealed, Some(second)) = &said {
-            compare::batches(sealed, second).map_err(|difference| self.diverged(difference))?;
-        }
-        self.tip(said.0)
+        self.tip(said)
+    }
+}
+
+impl FactBatch for EraBatch {
+    fn run_facts(&mut self, tx: &Transaction) -> Result<TxFacts, VmError> {
+        Ok(self.run(tx, false)?.0)
     }
 }

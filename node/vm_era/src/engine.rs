@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use lockstep_types::{B256, StorageSlot};
 use lockstep_vm::VmStorage;
 use zksync_multivm::interface::{FinishedL1Batch, L1BatchEnv, L2BlockEnv, SystemEnv};
 use zksync_types::{ProtocolVersionId, Transaction, commitment::PubdataParams};
@@ -15,18 +16,14 @@ use crate::{
     source::{Fault, Source},
 };
 
-/// The machine that runs the batch, and the one it is compared with.
+/// The machine that runs the batch.
 ///
-/// After a [`Fault`] the machines are in no defined state; drop the engine.
+/// After a [`Fault`] the machine is in no defined state; drop the engine.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    main: Machine,
-    second: Option<Machine>,
+    machine: Machine,
     source: Source,
 }
-
-/// What the machine said, and what the second one said.
-pub(crate) type Said<T> = (T, Option<T>);
 
 #[expect(unsafe_code, reason = "the VM crates count references without atomics")]
 // SAFETY: `Engine` is not `Send` by itself because of `Rc`s: the one in `Source`, the storage views
@@ -46,56 +43,62 @@ unsafe impl Send for Engine {}
 #[expect(dead_code, reason = "compiling it is the check")]
 fn answers_are_send() {
     fn is_send<T: Send>() {}
-    is_send::<Said<Option<TxRun>>>();
-    is_send::<Said<FinishedL1Batch>>();
+    is_send::<Option<TxRun>>();
+    is_send::<FinishedL1Batch>();
     is_send::<Fault>();
     is_send::<Box<dyn VmStorage>>();
 }
 
 impl Engine {
     pub(crate) fn open(
-        machines: (MachineKind, Option<MachineKind>),
+        kind: MachineKind,
         batch: &L1BatchEnv,
         system: &SystemEnv,
         storage: Box<dyn VmStorage>,
     ) -> Result<Self, Fault> {
         let source = Source::new(storage);
-        let open = |kind| Machine::new(kind, batch.clone(), system.clone(), source.clone());
-        let (main, second) = guarded(&source, || (open(machines.0), machines.1.map(open)))?;
-        Ok(Self { main, second, source })
+        let machine =
+            guarded(&source, || Machine::new(kind, batch.clone(), system.clone(), source.clone()))?;
+        Ok(Self { machine, source })
     }
 
     pub(crate) fn start_block(&mut self, block: &L2BlockEnv) -> Result<(), Fault> {
-        self.each(|machine| machine.start_block(block.clone())).map(|_units| ())
+        guarded(&self.source, || self.machine.start_block(block.clone()))
     }
 
     /// See [`Machine::run_tx`].
-    pub(crate) fn run_tx(&mut self, tx: &Transaction) -> Result<Said<Option<TxRun>>, Fault> {
-        self.each(|machine| machine.run_tx(tx))
+    pub(crate) fn run_tx(
+        &mut self,
+        tx: &Transaction,
+        is_watched: bool,
+    ) -> Result<Option<TxRun>, Fault> {
+        guarded(&self.source, || self.machine.run_tx(tx, is_watched))
+    }
+
+    /// What `slot` held before the batch.
+    pub(crate) fn value_before(&mut self, slot: &StorageSlot) -> Result<B256, Fault> {
+        guarded(&self.source, || self.source.value(*slot))
     }
 
     pub(crate) fn seal(
         &mut self,
         params: PubdataParams,
         version: ProtocolVersionId,
-    ) -> Result<Said<FinishedL1Batch>, Fault> {
-        self.each(|machine| machine.seal(params, version))
-    }
-
-    fn each<T>(&mut self, call: impl Fn(&mut Machine) -> T) -> Result<Said<T>, Fault> {
-        let Self { main, second, source } = self;
-        guarded(source, || (call(main), second.as_mut().map(&call)))
+    ) -> Result<FinishedL1Batch, Fault> {
+        guarded(&self.source, || self.machine.seal(params, version))
     }
 }
 
 /// Runs `call`; what it answers counts only if it did not panic and could read all it wanted.
 fn guarded<T>(source: &Source, call: impl FnOnce() -> T) -> Result<T, Fault> {
+    let outcome = unpanicked(call);
+    source.fault().map_or(outcome, Err)
+}
+
+/// What `act` gives; its panic as a fault.
+pub(crate) fn unpanicked<T>(act: impl FnOnce() -> T) -> Result<T, Fault> {
     // What the closure touches is dropped after a fault, so nobody sees it half-changed.
-    let outcome = catch_unwind(AssertUnwindSafe(call));
-    if let Some(fault) = source.fault() {
-        return Err(fault);
-    }
-    outcome.map_err(|payload| {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
         let words = payload
             .downcast_ref::<String>()
             .map(String::as_str)

@@ -1,21 +1,29 @@
-//! [`Vm`] by the EraVM crates of `zksync_multivm` 29.13: batches of protocol versions 0 to 29.
+//! [`Vm`] and [`Simulator`] for EraVM chains: batches of protocol versions 0 to 31.
 //!
-//! The crates hold two machines: a legacy one per range of versions, and a fast one for v24 and
-//! later. [`VmMode`] says which of them runs a batch; in shadow mode both do and every output is
-//! compared. What the crates answer to unusable input is often a panic; here it is
-//! [`VmError::BadInput`], and a batch that failed in any way stays failed.
+//! Versions from 24 on run on the machine of `zksync_vm2` with an operator of our own (`own`), which
+//! keeps programs decoded from one batch to the next. The crates of `zksync_multivm` 29.13 run the
+//! older ones, and are what the own operator is compared with: a legacy machine per range of
+//! versions, and a fast one for v24 to v29. [`VmMode`] says which of them runs a batch.
+//!
+//! What the crates answer to unusable input is often a panic; here it is [`VmError::BadInput`], and
+//! a batch that failed in any way stays failed.
 
 mod batch;
-mod compare;
+mod blocks;
 mod convert;
 mod engine;
+mod facts;
 mod machine;
+mod own;
 mod source;
 
 use std::sync::Arc;
 
 use lockstep_types::{FeeInput, ProtocolVersion};
-use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, Vm, VmError, VmStorage};
+use lockstep_vm::{
+    BatchEnv, BatchLimits, BlockEnv, EstimateRules, Estimated, OpenBatch, Simulated, SimulatedTx,
+    SimulationEnv, Simulator, Stop, Vm, VmError, VmStorage,
+};
 use zksync_multivm::{
     VmVersion, is_supported_by_fast_vm,
     utils::{
@@ -24,63 +32,120 @@ use zksync_multivm::{
 };
 use zksync_types::ProtocolVersionId;
 
-use crate::{batch::EraBatch, machine::MachineKind};
+pub use self::own::ProgramCacheStats;
+use crate::{
+    batch::EraBatch,
+    facts::{FactBatch, ShadowBatch},
+    machine::MachineKind,
+    own::{Layout, OwnBatch, Programs, Simulation},
+};
 
 /// Which machines run a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VmMode {
-    /// The fast one where there is one (from v24 on), the legacy one before.
+    /// Our own operator where it can (from v24 on), the crates' legacy machine before.
     #[default]
+    Own,
+    /// The crates' fast machine where there is one (v24 to v29), the legacy one before. It sees no
+    /// calls, so it cannot trace.
     Fast,
-    /// The legacy one.
+    /// The crates' legacy machine, which is what the reference node runs (up to v29).
     Legacy,
-    /// Both, with every output compared. Before v24 there is nothing to compare: the legacy one
-    /// runs alone.
+    /// Our own operator and the legacy machine, with every output compared (v24 to v29). Where
+    /// there is only one of them it runs alone.
     Shadow,
 }
 
 /// How an [`EraVm`] is set up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EraVmConfig {
     /// Which machines run a batch.
     pub mode: VmMode,
+    /// Memory for decoded programs, bytes. Shared by all batches and calls.
+    pub program_cache_bytes: usize,
 }
 
-/// Runs batches on the EraVM.
-#[derive(Clone, Copy, Debug, Default)]
+impl Default for EraVmConfig {
+    /// Our own operator, with 256 MiB for programs: some 2 000 contracts of average size.
+    fn default() -> Self {
+        Self { mode: VmMode::default(), program_cache_bytes: 256 << 20 }
+    }
+}
+
+/// Runs batches and calls on the EraVM. Clones share one cache of programs.
+#[derive(Clone, Debug)]
 pub struct EraVm {
     mode: VmMode,
+    programs: Arc<Programs>,
+}
+
+impl Default for EraVm {
+    fn default() -> Self {
+        Self::new(EraVmConfig::default())
+    }
+}
+
+/// What runs a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    Own(Layout),
+    Crates(MachineKind, ProtocolVersionId),
 }
 
 impl EraVm {
     /// Newest version whose rules this build has. Number 30 was never given to an EraVM chain.
-    pub const NEWEST: ProtocolVersion = ProtocolVersion(29);
+    pub const NEWEST: ProtocolVersion = own::NEWEST;
 
-    /// A VM. Cheap: machines are made by batch.
+    /// A VM. Machines are made by batch.
     pub fn new(config: EraVmConfig) -> Self {
-        Self { mode: config.mode }
+        let programs = Arc::new(Programs::new(config.program_cache_bytes));
+        Self { mode: config.mode, programs }
     }
 
-    /// A VM behind the seam.
-    pub fn shared(config: EraVmConfig) -> Arc<dyn Vm> {
-        Arc::new(Self::new(config))
+    /// How full the cache of programs is.
+    pub fn program_cache(&self) -> ProgramCacheStats {
+        self.programs.stats()
     }
 
-    /// The machine that runs batches of `version`, and the one it is compared with.
-    fn machines(&self, version: ProtocolVersionId) -> (MachineKind, Option<MachineKind>) {
-        match self.mode {
-            VmMode::Fast if is_supported_by_fast_vm(version) => (MachineKind::Fast, None),
-            VmMode::Shadow if is_supported_by_fast_vm(version) => {
-                (MachineKind::Fast, Some(MachineKind::Legacy))
-            }
-            VmMode::Fast | VmMode::Legacy | VmMode::Shadow => (MachineKind::Legacy, None),
+    /// What runs batches of `version`, and what it is compared with. `None` if nothing can.
+    fn runners(&self, version: ProtocolVersion) -> Option<(Runner, Option<Runner>)> {
+        let own = Layout::of(version).map(Runner::Own);
+        let crates = known_to_crates(version);
+        let legacy = crates.map(|id| Runner::Crates(MachineKind::Legacy, id));
+        let fast = crates
+            .filter(|id| is_supported_by_fast_vm(*id))
+            .map(|id| Runner::Crates(MachineKind::Fast, id));
+        let alone = |runner: Option<Runner>| runner.map(|runner| (runner, None));
+        match (self.mode, own, legacy) {
+            (VmMode::Own, ..) => alone(own.or(legacy)),
+            (VmMode::Fast, ..) => alone(fast.or(legacy)),
+            (VmMode::Legacy, ..) => alone(legacy),
+            (VmMode::Shadow, Some(own), Some(legacy)) => Some((own, Some(legacy))),
+            (VmMode::Shadow, ..) => alone(own.or(legacy)),
         }
+    }
+
+    fn open(
+        &self,
+        runner: Runner,
+        env: &BatchEnv,
+        first_block: BlockEnv,
+        storage: Box<dyn VmStorage>,
+    ) -> Result<Box<dyn FactBatch>, VmError> {
+        Ok(match runner {
+            Runner::Own(layout) => {
+                Box::new(OwnBatch::open(layout, env, first_block, storage, &self.programs)?)
+            }
+            Runner::Crates(kind, version) => {
+                Box::new(EraBatch::open(kind, version, env, &first_block, storage)?)
+            }
+        })
     }
 }
 
 impl Vm for EraVm {
     fn supports(&self, version: ProtocolVersion) -> bool {
-        known(version).is_some()
+        self.runners(version).is_some()
     }
 
     /// Prices that no batch can have (see [`open_batch`](Self::open_batch)) give some limits too.
@@ -89,9 +154,18 @@ impl Vm for EraVm {
         version: ProtocolVersion,
         fee_input: &FeeInput,
     ) -> Result<BatchLimits, VmError> {
-        let version = known(version).ok_or(VmError::UnknownVersion(version))?;
-        let vm_version = VmVersion::from(version);
-        let prices = convert::fee_input_or_nearest(version, fee_input);
+        let Some(id) = known_to_crates(version) else {
+            if !self.supports(version) {
+                return Err(VmError::UnknownVersion(version));
+            }
+            return Ok(BatchLimits {
+                base_fee_per_gas: own::base_fee(fee_input),
+                gas_per_pubdata_limit: own::GAS_PER_PUBDATA_MAX,
+                gas_limit: own::BATCH_GAS_LIMIT,
+            });
+        };
+        let vm_version = VmVersion::from(id);
+        let prices = convert::fee_input_or_nearest(id, fee_input);
         let (base_fee_per_gas, _) = derive_base_fee_and_gas_per_pubdata(prices, vm_version);
         Ok(BatchLimits {
             base_fee_per_gas,
@@ -106,42 +180,112 @@ impl Vm for EraVm {
         first_block: BlockEnv,
         storage: Box<dyn VmStorage>,
     ) -> Result<Box<dyn OpenBatch>, VmError> {
-        let version = known(env.version).ok_or(VmError::UnknownVersion(env.version))?;
-        let machines = self.machines(version);
-        Ok(Box::new(EraBatch::open(machines, version, &env, &first_block, storage)?))
+        let version = env.version;
+        let (main, second) = self.runners(version).ok_or(VmError::UnknownVersion(version))?;
+        let Some(second) = second else {
+            return Ok(self.open(main, &env, first_block, storage)?);
+        };
+        let (storage, copy) = source::shared(storage);
+        let main = self.open(main, &env, first_block.clone(), Box::new(storage))?;
+        let second = self.open(second, &env, first_block, Box::new(copy))?;
+        Ok(Box::new(ShadowBatch::new(env.number, main, second)))
     }
 }
 
-/// The crates' name of a version that this build can run.
-fn known(version: ProtocolVersion) -> Option<ProtocolVersionId> {
-    (version <= EraVm::NEWEST).then(|| ProtocolVersionId::try_from(version.0).ok()).flatten()
+impl EraVm {
+    fn simulation<'a>(
+        &'a self,
+        env: &'a SimulationEnv,
+        tx: &'a SimulatedTx,
+        with_trace: bool,
+        stop: &'a Stop,
+    ) -> Result<Simulation<'a>, VmError> {
+        let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
+        Ok(Simulation { layout, env, tx, programs: &self.programs, with_trace, stop })
+    }
+}
+
+impl Simulator for EraVm {
+    /// From v24 on, in every mode.
+    fn can_simulate(&self, version: ProtocolVersion) -> bool {
+        Layout::of(version).is_some()
+    }
+
+    fn call(
+        &self,
+        env: &SimulationEnv,
+        tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError> {
+        self.simulation(env, tx, with_trace, stop)?.call(storage)
+    }
+
+    fn run_unsigned(
+        &self,
+        env: &SimulationEnv,
+        tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError> {
+        self.simulation(env, tx, with_trace, stop)?.run_unsigned(storage)
+    }
+
+    fn estimate(
+        &self,
+        env: &SimulationEnv,
+        tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        rules: &EstimateRules,
+        stop: &Stop,
+    ) -> Result<Estimated, VmError> {
+        self.simulation(env, tx, false, stop)?.estimate(storage, rules)
+    }
+}
+
+/// The crates' name of a version that they can run.
+fn known_to_crates(version: ProtocolVersion) -> Option<ProtocolVersionId> {
+    (version.0 <= 29).then(|| ProtocolVersionId::try_from(version.0).ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn versions_up_to_29_can_be_run_and_no_other() {
-        let vm = EraVm::default();
-        assert!((0..=29).all(|version| vm.supports(ProtocolVersion(version))));
-        assert!([30, 31, 32, u16::MAX].iter().all(|&v| !vm.supports(ProtocolVersion(v))));
-        let limits = vm.limits(ProtocolVersion(31), &FeeInput::default());
-        assert_eq!(limits, Err(VmError::UnknownVersion(ProtocolVersion(31))));
+    fn vm(mode: VmMode) -> EraVm {
+        EraVm::new(EraVmConfig { mode, ..EraVmConfig::default() })
     }
 
     #[test]
-    fn the_fast_machine_runs_from_v24_on() {
-        let fast = EraVm::new(EraVmConfig { mode: VmMode::Fast });
-        let legacy = EraVm::new(EraVmConfig { mode: VmMode::Legacy });
-        let shadow = EraVm::new(EraVmConfig { mode: VmMode::Shadow });
+    fn versions_up_to_31_can_be_run_and_no_other() {
+        assert!((0..=31).all(|version| EraVm::default().supports(ProtocolVersion(version))));
+        assert!((0..=31).all(|version| vm(VmMode::Shadow).supports(ProtocolVersion(version))));
+        for mode in [VmMode::Fast, VmMode::Legacy] {
+            assert!((0..=29).all(|version| vm(mode).supports(ProtocolVersion(version))));
+            assert!(!vm(mode).supports(ProtocolVersion(31)));
+        }
+        assert!([32, u16::MAX].iter().all(|&v| !EraVm::default().supports(ProtocolVersion(v))));
+        let limits = EraVm::default().limits(ProtocolVersion(32), &FeeInput::default());
+        assert_eq!(limits, Err(VmError::UnknownVersion(ProtocolVersion(32))));
+    }
+
+    #[test]
+    fn the_mode_says_which_machines_run_a_version() {
+        let legacy = |id| Runner::Crates(MachineKind::Legacy, id);
+        let own = |number| Runner::Own(Layout::of(ProtocolVersion(number)).unwrap());
         let v23 = ProtocolVersionId::Version23;
         let v24 = ProtocolVersionId::Version24;
-        assert_eq!(fast.machines(v23), (MachineKind::Legacy, None));
-        assert_eq!(fast.machines(v24), (MachineKind::Fast, None));
-        assert_eq!(legacy.machines(v24), (MachineKind::Legacy, None));
-        assert_eq!(shadow.machines(v23), (MachineKind::Legacy, None));
-        assert_eq!(shadow.machines(v24), (MachineKind::Fast, Some(MachineKind::Legacy)));
+        for mode in [VmMode::Own, VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
+            assert_eq!(vm(mode).runners(ProtocolVersion(23)), Some((legacy(v23), None)));
+        }
+        let v24_runners = |mode| vm(mode).runners(ProtocolVersion(24)).unwrap();
+        assert_eq!(v24_runners(VmMode::Own), (own(24), None));
+        assert_eq!(v24_runners(VmMode::Fast), (Runner::Crates(MachineKind::Fast, v24), None));
+        assert_eq!(v24_runners(VmMode::Legacy), (legacy(v24), None));
+        assert_eq!(v24_runners(VmMode::Shadow), (own(24), Some(legacy(v24))));
+        assert_eq!(vm(VmMode::Shadow).runners(ProtocolVersion(31)), Some((own(31), None)));
     }
 
     #[test]
@@ -160,6 +304,7 @@ mod tests {
                 gas_limit: 1 << 50,
             }
         );
+        assert_eq!(limits(31), limits(29));
         assert_eq!(
             limits(9),
             BatchLimits {
@@ -173,7 +318,7 @@ mod tests {
     #[test]
     fn limits_never_panic() {
         let extremes = [0, 1, u64::MAX];
-        for version in (0..=29).map(ProtocolVersion) {
+        for version in (0..=31).map(ProtocolVersion) {
             for l1_gas_price in extremes {
                 for fair_l2_gas_price in extremes {
                     for fair_pubdata_price in [None, Some(0), Some(1), Some(u64::MAX)] {

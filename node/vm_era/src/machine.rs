@@ -1,12 +1,16 @@
 //! One machine of the crates, fast or legacy, behind the calls that a batch needs.
 
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
 use zksync_multivm::{
-    FastVmInstance, LegacyVmInstance,
+    FastVmInstance, LegacyVmInstance, MultiVmTracer,
     interface::{
-        FinishedL1Batch, L1BatchEnv, L2BlockEnv, SystemEnv, VmExecutionResultAndLogs, VmFactory,
-        VmInterface, VmInterfaceExt, VmInterfaceHistoryEnabled, storage::StorageView,
+        Call, FinishedL1Batch, L1BatchEnv, L2BlockEnv, SystemEnv, VmExecutionResultAndLogs,
+        VmFactory, VmInterface, VmInterfaceHistoryEnabled, storage::StorageView,
     },
     pubdata_builders::pubdata_params_to_builder,
+    tracers::CallTracer,
     vm_latest::HistoryEnabled,
 };
 use zksync_types::{ProtocolVersionId, Transaction, commitment::PubdataParams};
@@ -33,6 +37,8 @@ pub(crate) struct TxRun {
     pub(crate) result: VmExecutionResultAndLogs,
     /// Whether the transaction's bytecodes were published compressed (or there were none).
     pub(crate) is_compressed: bool,
+    /// The calls, if they were watched and the machine can see them.
+    pub(crate) calls: Option<Vec<Call>>,
 }
 
 impl Machine {
@@ -60,10 +66,15 @@ impl Machine {
 
     /// Runs a transaction, first with its bytecodes compressed and, if that cannot be paid for,
     /// again without. `None` if the second attempt leaves them unpublished too.
-    pub(crate) fn run_tx(&mut self, tx: &Transaction) -> Option<TxRun> {
+    pub(crate) fn run_tx(&mut self, tx: &Transaction, is_watched: bool) -> Option<TxRun> {
         match self {
-            Self::Fast(vm) => run_tx(vm.as_mut(), tx),
-            Self::Legacy(vm) => run_tx(vm.as_mut(), tx),
+            Self::Fast(vm) => run_tx(vm.as_mut(), tx, || (Default::default(), None)),
+            Self::Legacy(vm) if is_watched => run_tx(vm.as_mut(), tx, || {
+                let calls = Arc::new(OnceCell::new());
+                let tracer = CallTracer::new(Arc::clone(&calls)).into_tracer_pointer();
+                (vec![tracer].into(), Some(calls))
+            }),
+            Self::Legacy(vm) => run_tx(vm.as_mut(), tx, || (Default::default(), None)),
         }
     }
 
@@ -80,21 +91,39 @@ impl Machine {
     }
 }
 
-fn run_tx<M>(vm: &mut M, tx: &Transaction) -> Option<TxRun>
+/// Where a tracer puts the calls when the transaction has ended.
+type SeenCalls = Option<Arc<OnceCell<Vec<Call>>>>;
+
+fn run_tx<M>(
+    vm: &mut M,
+    tx: &Transaction,
+    tracer: impl Fn() -> (M::TracerDispatcher, SeenCalls),
+) -> Option<TxRun>
 where
     M: VmInterface + VmInterfaceHistoryEnabled,
 {
     vm.make_snapshot();
-    let (compression, result) = vm.execute_transaction_with_bytecode_compression(tx.clone(), true);
-    let is_compressed = compression.is_ok();
-    if is_compressed {
-        vm.pop_snapshot_no_rollback();
-        return Some(TxRun { result, is_compressed });
+    let mut run = attempt(vm, tx, &tracer, true);
+    if run.is_none() {
+        vm.rollback_to_the_latest_snapshot();
+        vm.make_snapshot();
+        run = attempt(vm, tx, &tracer, false);
     }
-    vm.rollback_to_the_latest_snapshot();
-    vm.make_snapshot();
-    let (compression, result) = vm.execute_transaction_with_bytecode_compression(tx.clone(), false);
-    let is_published = compression.is_ok();
     vm.pop_snapshot_no_rollback();
-    is_published.then_some(TxRun { result, is_compressed })
+    run
+}
+
+/// Runs a transaction; `None` if its bytecodes stay unpublished.
+fn attempt<M: VmInterface>(
+    vm: &mut M,
+    tx: &Transaction,
+    tracer: impl Fn() -> (M::TracerDispatcher, SeenCalls),
+    with_compression: bool,
+) -> Option<TxRun> {
+    let (mut tracer, calls) = tracer();
+    let (compression, result) =
+        vm.inspect_transaction_with_bytecode_compression(&mut tracer, tx.clone(), with_compression);
+    let is_published = compression.is_ok();
+    let calls = calls.map(|calls| calls.get().cloned().unwrap_or_default());
+    is_published.then_some(TxRun { result, is_compressed: with_compression, calls })
 }

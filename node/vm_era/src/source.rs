@@ -4,9 +4,14 @@
 //! then on, and whoever called the machine asks for the problem afterwards and throws its answer
 //! away.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use lockstep_types::{B256, BytecodeHash, LeafIndex, StorageSlot};
+use lockstep_types::{B256, BytecodeHash, Bytes, LeafIndex, StorageSlot};
 use lockstep_vm::{StorageError, VmStorage};
 use zksync_multivm::interface::storage::ReadStorage;
 use zksync_types::{H256, StorageKey, StorageValue};
@@ -43,6 +48,11 @@ impl Source {
             indices: HashMap::new(),
             fault: None,
         })))
+    }
+
+    /// What `slot` holds.
+    pub(crate) fn value(&self, slot: StorageSlot) -> B256 {
+        self.0.borrow_mut().value(slot)
     }
 
     /// What went wrong first; `None` if everything could be read so far.
@@ -120,6 +130,36 @@ impl ReadStorage for Source {
 
     fn get_enumeration_index(&mut self, key: &StorageKey) -> Option<u64> {
         self.0.borrow_mut().leaf_index(slot(key)).map(|index| index.0)
+    }
+}
+
+/// State that two batches read.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(Arc<Mutex<Box<dyn VmStorage>>>);
+
+/// Two handles to the same state.
+pub(crate) fn shared(storage: Box<dyn VmStorage>) -> (Shared, Shared) {
+    let first = Shared(Arc::new(Mutex::new(storage)));
+    (first.clone(), first)
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Box<dyn VmStorage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl VmStorage for Shared {
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, StorageError> {
+        self.lock().value(slot)
+    }
+
+    fn leaf_index(&mut self, slot: &StorageSlot) -> Result<Option<LeafIndex>, StorageError> {
+        self.lock().leaf_index(slot)
+    }
+
+    fn bytecode(&mut self, hash: &BytecodeHash) -> Result<Option<Bytes>, StorageError> {
+        self.lock().bytecode(hash)
     }
 }
 

@@ -8,7 +8,10 @@ use lockstep_types::{
     address::{KNOWN_CODES_STORAGE, SYSTEM_CONTEXT},
     keccak256,
 };
-use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, StorageError, VmError, VmStorage};
+use lockstep_vm::{
+    BatchEnv, BlockEnv, CallFrame, CallKind, OpenBatch, Simulated, SimulationEnd, StorageError,
+    TouchedSlot, Trace, TracedTx, VmError, VmStorage,
+};
 
 use crate::{
     gas,
@@ -23,6 +26,8 @@ pub(crate) struct ToyBatch {
     block_tx_count: u32,
     tx_count: u16,
     state: Overlay,
+    /// Whether to go on; only simulations are ever stopped.
+    stop: lockstep_vm::Stop,
 }
 
 /// The state before the batch, and what the batch wrote.
@@ -48,13 +53,43 @@ struct Effects {
     events: Vec<Event>,
     l2_to_l1_logs: Vec<L2ToL1Log>,
     made_bytecodes: Vec<(B256, Bytes)>,
+    output: Bytes,
+}
+
+/// What a transaction left behind, and what it returned.
+#[derive(Debug)]
+struct Ran {
+    outcome: TxOutcome,
+    output: Bytes,
 }
 
 /// Why a program did not come to its end.
 enum Stop {
     Reverted(&'static str),
     Halted,
+    /// It was told to stop.
+    Due,
     Failed(VmError),
+}
+
+/// Words for a program that halts.
+const HALTS: &str = "the program halts";
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Done,
+    Reverted(&'static str),
+    Halted,
+    Stopped,
+}
+
+/// A program that was run.
+#[derive(Debug)]
+struct Attempt {
+    end: End,
+    gas_refunded: u64,
+    effects: Effects,
 }
 
 impl From<StorageError> for Stop {
@@ -134,7 +169,8 @@ impl Overlay {
 impl ToyBatch {
     pub(crate) fn new(env: BatchEnv, block: BlockEnv, below: Box<dyn VmStorage>) -> Self {
         let state = Overlay { below, written: BTreeMap::new(), log: Vec::new() };
-        Self { env, block, block_tx_count: 0, tx_count: 0, state }
+        let stop = lockstep_vm::Stop::default();
+        Self { env, block, block_tx_count: 0, tx_count: 0, state, stop }
     }
 
     fn unusable(&self, reason: String) -> VmError {
@@ -158,6 +194,9 @@ impl ToyBatch {
         op: Op,
         effects: &mut Effects,
     ) -> Result<(), Stop> {
+        if self.stop.is_due() {
+            return Err(Stop::Due);
+        }
         let slot = |key| StorageSlot::new(target, word(key));
         match op {
             Op::Write { key, value } => self.state.write(slot(key), word(value))?,
@@ -188,6 +227,9 @@ impl ToyBatch {
             Op::Burn { gas } => effects.gas_used = effects.gas_used.saturating_add(gas),
             Op::Revert => return Err(Stop::Reverted("the program reverts")),
             Op::Halt => return Err(Stop::Halted),
+            Op::Return { key } => {
+                effects.output = Bytes::from(self.state.value(&slot(key))?.0.to_vec());
+            }
         }
         Ok(())
     }
@@ -243,10 +285,33 @@ impl ToyBatch {
         Ok(nonces & U256::from(u128::MAX))
     }
 
-    fn outcome(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
+    fn outcome(&mut self, tx: &Transaction) -> Result<Ran, VmError> {
+        let nonce = self.count_tx(tx)?;
+        let Attempt { end, gas_refunded, effects } = self.attempt(tx, nonce)?;
+        let status = match end {
+            End::Done => TxStatus::Success,
+            End::Reverted(reason) => TxStatus::Reverted { reason: reason.to_owned() },
+            End::Halted => {
+                return Err(VmError::Halted {
+                    batch: self.env.number,
+                    index_in_batch: u32::from(self.tx_count),
+                    tx_hash: tx.hash(),
+                    reason: HALTS.to_owned(),
+                });
+            }
+            End::Stopped => return Err(self.unusable(format!("{} was stopped", tx.hash()))),
+        };
+        let Effects { events, l2_to_l1_logs, made_bytecodes, output, .. } = effects;
+        let writes = self.state.take_log();
+        let outcome =
+            TxOutcome { status, gas_refunded, events, l2_to_l1_logs, writes, made_bytecodes };
+        Ok(Ran { outcome, output })
+    }
+
+    /// Runs what `tx` asks for; only what it wrote is left if it does not come to its end.
+    fn attempt(&mut self, tx: &Transaction, nonce: U256) -> Result<Attempt, VmError> {
         let gas_limit = u64::try_from(tx.gas_limit())
             .map_err(|_too_big| self.unusable(format!("{} has too much gas", tx.hash())))?;
-        let nonce = self.count_tx(tx)?;
         let kept = self.state.log.len();
         let mut effects = Effects { gas_used: gas::TX, ..Effects::default() };
         let mut ended = self.run(tx, nonce, &mut effects);
@@ -254,26 +319,93 @@ impl ToyBatch {
             ended = Err(Stop::Reverted("out of gas"));
         }
         let gas_refunded = gas_limit.saturating_sub(effects.gas_used);
-        let status = match ended {
-            Ok(()) => TxStatus::Success,
-            Err(Stop::Reverted(reason)) => {
-                self.state.undo(kept);
-                effects = Effects::default();
-                TxStatus::Reverted { reason: reason.to_owned() }
-            }
-            Err(Stop::Halted) => {
-                return Err(VmError::Halted {
-                    batch: self.env.number,
-                    index_in_batch: u32::from(self.tx_count),
-                    tx_hash: tx.hash(),
-                    reason: "the program halts".to_owned(),
-                });
-            }
+        let end = match ended {
+            Ok(()) => return Ok(Attempt { end: End::Done, gas_refunded, effects }),
+            Err(Stop::Reverted(reason)) => End::Reverted(reason),
+            Err(Stop::Halted) => End::Halted,
+            Err(Stop::Due) => End::Stopped,
             Err(Stop::Failed(error)) => return Err(error),
         };
-        let Effects { events, l2_to_l1_logs, made_bytecodes, .. } = effects;
-        let writes = self.state.take_log();
-        Ok(TxOutcome { status, gas_refunded, events, l2_to_l1_logs, writes, made_bytecodes })
+        self.state.undo(kept);
+        Ok(Attempt { end, gas_refunded, effects: Effects::default() })
+    }
+}
+
+/// Runs `tx` by itself on `below`; `counts` says whether it is a transaction with a nonce.
+pub(crate) fn simulate(
+    mut batch: ToyBatch,
+    tx: &Transaction,
+    counts: bool,
+    stop: &lockstep_vm::Stop,
+) -> Result<Simulated, VmError> {
+    batch.stop = stop.clone();
+    let nonce = if counts { batch.count_tx(tx)? } else { U256::ZERO };
+    let Attempt { end, gas_refunded, effects } = batch.attempt(tx, nonce)?;
+    let gas = u64::try_from(tx.gas_limit()).unwrap_or(u64::MAX);
+    let log = std::mem::take(&mut batch.state.log);
+    let mut touched = BTreeMap::new();
+    for Logged { write, before } in log {
+        let slot = write.slot;
+        let first = TouchedSlot { slot, before, after: write.value };
+        touched.entry(slot).or_insert(first).after = write.value;
+    }
+    let touched: Vec<TouchedSlot> = touched.into_values().collect();
+    let changed = touched.iter().filter(|touched| touched.before != touched.after);
+    let writes = changed.map(|touched| StorageWrite { slot: touched.slot, value: touched.after });
+    let writes: Vec<_> = writes.collect();
+    let reason = if let End::Reverted(reason) = &end { Some((*reason).to_owned()) } else { None };
+    let call = seen(tx, gas_refunded, reason, effects.output.clone());
+    let end = match end {
+        End::Done => SimulationEnd::Success { output: effects.output },
+        End::Reverted(reason) => SimulationEnd::Reverted {
+            reason: Some(reason.to_owned()),
+            data: Bytes::from_static(reason.as_bytes()),
+        },
+        End::Halted => SimulationEnd::Refused { message: HALTS.to_owned() },
+        End::Stopped => SimulationEnd::Stopped,
+    };
+    Ok(Simulated {
+        end,
+        gas_used: gas.saturating_sub(gas_refunded),
+        pubdata: i64::try_from(writes.len() * 64).unwrap_or(i64::MAX),
+        events: effects.events,
+        writes,
+        trace: Some(Trace { calls: vec![call], touched }),
+    })
+}
+
+/// What is seen of `tx`: one call without calls of its own.
+fn seen(
+    tx: &Transaction,
+    gas_refunded: u64,
+    revert_reason: Option<String>,
+    output: Bytes,
+) -> CallFrame {
+    let gas = u64::try_from(tx.gas_limit()).unwrap_or(u64::MAX);
+    CallFrame {
+        kind: if tx.execute.to.is_some() { CallKind::Call } else { CallKind::Create },
+        from: tx.initiator(),
+        to: tx.execute.to.unwrap_or_default(),
+        gas,
+        gas_used: gas.saturating_sub(gas_refunded),
+        value: tx.execute.value,
+        input: tx.execute.calldata.clone(),
+        output,
+        error: None,
+        revert_reason,
+        calls: Vec::new(),
+    }
+}
+
+impl ToyBatch {
+    /// Runs the next transaction of the current block.
+    fn next_tx(&mut self, tx: &Transaction) -> Result<Ran, VmError> {
+        let next = self.tx_count.checked_add(1);
+        let next = next.ok_or_else(|| self.unusable("too many transactions".to_owned()))?;
+        let ran = self.outcome(tx)?;
+        self.tx_count = next;
+        self.block_tx_count += 1;
+        Ok(ran)
     }
 }
 
@@ -292,12 +424,33 @@ impl OpenBatch for ToyBatch {
     }
 
     fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
-        let next = self.tx_count.checked_add(1);
-        let next = next.ok_or_else(|| self.unusable("too many transactions".to_owned()))?;
-        let outcome = self.outcome(tx)?;
-        self.tx_count = next;
-        self.block_tx_count += 1;
-        Ok(outcome)
+        self.next_tx(tx).map(|ran| ran.outcome)
+    }
+
+    /// What is seen is one call, without calls of its own, and the slots it wrote.
+    fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError> {
+        let before = self.state.written.clone();
+        let Ran { outcome, output } = self.next_tx(tx)?;
+        let mut touched = BTreeMap::new();
+        for write in &outcome.writes {
+            let slot = write.slot;
+            let before = match before.get(&slot) {
+                Some(value) => *value,
+                None => self.state.below.value(&slot)?,
+            };
+            touched.insert(slot, TouchedSlot { slot, before, after: write.value });
+        }
+        let revert_reason = match &outcome.status {
+            TxStatus::Success => None,
+            TxStatus::Reverted { reason } => Some(reason.clone()),
+        };
+        let call = seen(tx, outcome.gas_refunded, revert_reason, output.clone());
+        let trace = Trace { calls: vec![call], touched: touched.into_values().collect() };
+        Ok(TracedTx { outcome, output, trace })
+    }
+
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, VmError> {
+        Ok(self.state.value(slot)?)
     }
 
     fn seal(mut self: Box<Self>) -> Result<BatchTip, VmError> {

@@ -1,4 +1,4 @@
-//! A [`Vm`] of a few hundred lines, for tests and simulations that should take milliseconds.
+//! A [`Vm`], and a [`Simulator`](lockstep_vm::Simulator), of a few hundred lines, for tests and simulations that should take milliseconds.
 //!
 //! It keeps the promises of the seam and the shape of what the real one leaves behind: nonces,
 //! known bytecodes with their events, writes that are undone by further writes, a tip that depends
@@ -14,6 +14,7 @@
 
 mod batch;
 mod program;
+mod simulator;
 
 use lockstep_types::{FeeInput, ProtocolVersion};
 use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, Vm, VmError, VmStorage};

@@ -53,6 +53,11 @@ pub enum Op {
     Revert,
     /// 8: makes the transaction one that cannot be in a block.
     Halt,
+    /// 9: makes what a slot of the target holds the output, instead of what was that before.
+    Return {
+        /// Key of the slot.
+        key: u64,
+    },
 }
 
 impl Op {
@@ -66,6 +71,7 @@ impl Op {
             Self::Burn { gas } => (6, vec![gas]),
             Self::Revert => (7, vec![]),
             Self::Halt => (8, vec![]),
+            Self::Return { key } => (9, vec![key]),
         }
     }
 
@@ -81,6 +87,7 @@ impl Op {
             6 => Self::Burn { gas: number()? },
             7 => Self::Revert,
             8 => Self::Halt,
+            9 => Self::Return { key: number()? },
             _ => return None,
         })
     }
@@ -133,6 +140,7 @@ mod tests {
             Op::Burn { gas: 10 },
             Op::Revert,
             Op::Halt,
+            Op::Return { key: 11 },
         ]);
         assert_eq!(Program::decode(&program.encode()), Some(program));
         assert_eq!(Program::decode(&[]), Some(Program::default()));
@@ -143,6 +151,6 @@ mod tests {
         let code = Program(vec![Op::Revert, Op::Burn { gas: 1 }]).encode();
         assert_eq!(Program::decode(&code[..code.len() - 1]), None);
         assert_eq!(Program::decode(&[0]), None);
-        assert_eq!(Program::decode(&[9]), None);
+        assert_eq!(Program::decode(&[10]), None);
     }
 }

@@ -7,7 +7,7 @@ use lockstep_types::{
     B256, BatchTip, BlockToRun, FeeInput, L1BatchNumber, L2BlockNumber, ProtocolVersion,
     StorageSlot, Transaction, TxOutcome, TxStatus, U256,
 };
-use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, Vm, VmError, VmStorage};
+use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, TracedTx, Vm, VmError, VmStorage};
 use lockstep_vm_toy::{Op, ToyVm, previous_root_slot};
 
 use super::world::{Chain, World, call, code, root_of, slot, word};
@@ -169,6 +169,14 @@ impl OpenBatch for ForgetfulBatch {
 
     fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
         self.0.run_tx(tx)
+    }
+
+    fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError> {
+        self.0.run_tx_traced(tx)
+    }
+
+    fn value(&mut self, slot: &StorageSlot) -> Result<B256, VmError> {
+        self.0.value(slot)
     }
 
     fn seal(self: Box<Self>) -> Result<BatchTip, VmError> {

@@ -10,12 +10,14 @@ use lockstep_types::{
     L2ToL1Log, PriorityCommon, ProtocolVersion, PubdataParams, PubdataType, StorageSlot,
     StorageWrite, Transaction, TxCommon, TxType, U256, UpgradeCommon,
 };
-use lockstep_vm::{BaseContracts, BatchEnv, BlockEnv, Contract};
+use lockstep_vm::{BaseContracts, BatchEnv, BlockEnv, CallFrame, CallKind, Contract, TouchedSlot};
 use zksync_contracts::{BaseSystemContracts, SystemContractCode};
-use zksync_multivm::interface::{L1BatchEnv, L2BlockEnv, SystemEnv, TxExecutionMode, VmEvent};
+use zksync_multivm::interface::{
+    Call, CallType, L1BatchEnv, L2BlockEnv, SystemEnv, TxExecutionMode, VmEvent,
+};
 use zksync_types::{
     self as era, Execute, ExecuteTransactionCommon, H256, InputData, L2ChainId, Nonce,
-    PriorityOpId, ProtocolVersionId, StorageKey, StorageLog,
+    PriorityOpId, ProtocolVersionId, StorageKey, StorageLog, StorageLogWithPreviousValue,
     commitment::{PubdataParams as EraPubdataParams, PubdataType as EraPubdataType},
     fee::Fee,
     fee_model::BatchFeeInput,
@@ -23,6 +25,7 @@ use zksync_types::{
     l2::{L2TxCommonData, TransactionType},
     protocol_upgrade::ProtocolUpgradeTxCommonData,
     transaction_request::PaymasterParams,
+    zk_evm_types::FarCallOpcode,
 };
 
 /// Why an input cannot be given to a VM.
@@ -158,7 +161,7 @@ fn system_code(contract: &Contract) -> Result<SystemContractCode, Unusable> {
     Ok(SystemContractCode { code: contract.code.to_vec(), hash: h256(contract.hash.0) })
 }
 
-fn check_bytecode(code: &[u8]) -> Result<(), Unusable> {
+pub(crate) fn check_bytecode(code: &[u8]) -> Result<(), Unusable> {
     BytecodeHash::of_era(code).map(|_hash| ()).map_err(|invalid| invalid.to_string())
 }
 
@@ -300,6 +303,45 @@ pub(crate) fn l2_to_l1_log(log: &era::l2_to_l1_log::L2ToL1Log) -> L2ToL1Log {
 pub(crate) fn writes<'a>(logs: impl IntoIterator<Item = &'a StorageLog>) -> Vec<StorageWrite> {
     let convert = |log: &StorageLog| StorageWrite { slot: slot(&log.key), value: b256(log.value) };
     logs.into_iter().filter(|log| log.is_write()).map(convert).collect()
+}
+
+/// A call that the crates' tracer saw.
+pub(crate) fn call(call: Call) -> CallFrame {
+    let kind = match call.r#type {
+        CallType::Call(FarCallOpcode::Normal) => CallKind::Call,
+        CallType::Call(FarCallOpcode::Delegate) => CallKind::Delegate,
+        CallType::Call(FarCallOpcode::Mimic) => CallKind::Mimic,
+        CallType::Create => CallKind::Create,
+        CallType::NearCall => CallKind::Call,
+    };
+    CallFrame {
+        kind,
+        from: address(call.from),
+        to: address(call.to),
+        gas: call.gas,
+        gas_used: call.gas_used,
+        value: u256(call.value),
+        input: call.input.into(),
+        output: call.output.into(),
+        error: call.error,
+        revert_reason: call.revert_reason,
+        calls: call.calls.into_iter().map(self::call).collect(),
+    }
+}
+
+/// The slots of a transaction's log, with what they held before and after it.
+pub(crate) fn touched(logs: &[StorageLogWithPreviousValue]) -> Vec<TouchedSlot> {
+    let mut slots: BTreeMap<StorageSlot, TouchedSlot> = BTreeMap::new();
+    for log in logs {
+        let slot = slot(&log.log.key);
+        let (before, after) = if log.log.is_write() {
+            (b256(log.previous_value), b256(log.log.value))
+        } else {
+            (b256(log.log.value), b256(log.log.value))
+        };
+        slots.entry(slot).or_insert(TouchedSlot { slot, before, after }).after = after;
+    }
+    slots.into_values().collect()
 }
 
 /// Words of a sparse memory that are not zero, in ascending order. Of two values of one word the

@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use lockstep_testvectors::recordings_for;
 use lockstep_types::{
-    B256, BatchTip, StorageSlot, StorageWrite, Transaction, TxCommon, TxOutcome, TxStatus,
+    B256, BatchTip, DaValidator, StorageSlot, StorageWrite, Transaction, TxCommon, TxOutcome,
+    TxStatus,
 };
-use lockstep_vm::{OpenBatch, Vm, VmError};
+use lockstep_vm::{OpenBatch, TracedTx, Vm, VmError};
 use lockstep_vm_era::{EraVm, EraVmConfig, VmMode};
 
 use crate::chain::{Chain, Reads, State};
@@ -25,7 +26,7 @@ struct Ran {
 }
 
 fn vm(mode: VmMode) -> EraVm {
-    EraVm::new(EraVmConfig { mode })
+    EraVm::new(EraVmConfig { mode, ..EraVmConfig::default() })
 }
 
 /// Opens the batch at `index`, runs everything and seals it, on three threads.
@@ -136,48 +137,95 @@ fn comparable(outcome: &TxOutcome) -> TxOutcome {
     TxOutcome { writes: Vec::new(), ..outcome.clone() }
 }
 
-fn check_same(fast: &[Ran], legacy: &[Ran]) {
-    assert_eq!(fast.len(), legacy.len());
-    for (fast, legacy) in fast.iter().zip(legacy) {
+fn check_same(own: &[Ran], other: &[Ran]) {
+    assert_eq!(own.len(), other.len());
+    for (own, other) in own.iter().zip(other) {
         let outcomes = |ran: &Ran| -> Vec<Vec<_>> {
             ran.outcomes.iter().map(|txs| txs.iter().map(comparable).collect()).collect()
         };
-        assert_eq!(outcomes(fast), outcomes(legacy));
+        assert_eq!(outcomes(own), outcomes(other));
         let tip = |ran: &Ran| BatchTip { writes: Vec::new(), ..ran.tip.clone() };
-        assert_eq!(tip(fast), tip(legacy));
+        assert_eq!(tip(own), tip(other));
     }
 }
 
 #[test]
-fn a_recorded_chain_runs_as_its_receipts_say_on_both_machines() {
+fn a_recorded_chain_runs_as_its_receipts_say_on_every_machine() {
     for recording in recordings_for("running a recorded chain") {
         let chain = Chain::load(&recording);
         assert!(!chain.batches.is_empty());
-        let fast = run_chain(VmMode::Fast, &chain, usize::MAX);
-        let compared = golden::check_receipts(&recording, &chain, &fast);
+        let own = run_chain(VmMode::Own, &chain, usize::MAX);
+        let compared = golden::check_receipts(&recording, &chain, &own);
         assert!(compared > 0, "no receipts in {}", recording.name());
-        let compared = golden::check_reasons(&recording, &chain, &fast);
+        let compared = golden::check_reasons(&recording, &chain, &own);
         assert!(compared > 0, "no reverts are traced in {}", recording.name());
         let compared = golden::check_limits(&EraVm::default(), &recording, &chain);
         assert!(compared > 0, "no blocks in {}", recording.name());
-        let legacy = run_chain(VmMode::Legacy, &chain, usize::MAX);
-        check_same(&fast, &legacy);
-        let reverted = fast.iter().flat_map(|ran| &ran.outcomes).flatten();
+        check_same(&own, &run_chain(VmMode::Fast, &chain, usize::MAX));
+        check_same(&own, &run_chain(VmMode::Legacy, &chain, usize::MAX));
+        let reverted = own.iter().flat_map(|ran| &ran.outcomes).flatten();
         let reverted = reverted.filter(|outcome| outcome.status != TxStatus::Success).count();
         assert!(reverted > 0, "nothing reverts in {}", recording.name());
     }
 }
 
 #[test]
-fn shadow_mode_finds_no_difference_and_answers_like_the_fast_machine() {
+fn shadow_mode_finds_no_difference_and_answers_like_our_own_machine() {
     for recording in recordings_for("running a recorded chain in shadow mode") {
         let chain = Chain::load(&recording);
-        let fast = run_chain(VmMode::Fast, &chain, 10);
-        let shadow = run_chain(VmMode::Shadow, &chain, 10);
-        for (fast, shadow) in fast.iter().zip(&shadow) {
-            assert_eq!(fast.outcomes, shadow.outcomes);
-            assert_eq!(fast.tip, shadow.tip);
+        let own = run_chain(VmMode::Own, &chain, usize::MAX);
+        let shadow = run_chain(VmMode::Shadow, &chain, usize::MAX);
+        for (own, shadow) in own.iter().zip(&shadow) {
+            assert_eq!(own.outcomes, shadow.outcomes);
+            assert_eq!(own.tip, shadow.tip);
         }
+    }
+}
+
+#[test]
+fn traces_are_those_of_the_legacy_machine_and_change_nothing() {
+    for recording in recordings_for("tracing a recorded chain in shadow mode") {
+        let chain = Chain::load(&recording);
+        let plain = run_chain(VmMode::Own, &chain, usize::MAX);
+        let mut state = Arc::new(chain.genesis());
+        let (mut calls, mut touched) = (0, 0);
+        for (index, ran) in plain.iter().enumerate() {
+            let blocks = &chain.batches[index];
+            let shadow = vm(VmMode::Shadow);
+            let opened = shadow.open_batch(chain.env(index), blocks[0].env(), Reads::of(&state));
+            let mut batch = opened.unwrap();
+            for (number, block) in blocks.iter().enumerate() {
+                if number > 0 {
+                    batch.start_block(block.env()).unwrap();
+                }
+                for (tx, outcome) in
+                    block.txs().iter().zip(ran.outcomes.get(number).unwrap_or(&Vec::new()))
+                {
+                    let traced = batch.run_tx_traced(tx).unwrap();
+                    assert_eq!(traced.outcome, *outcome);
+                    check_touched(&traced);
+                    calls += traced.trace.calls.len();
+                    touched += traced.trace.touched.len();
+                }
+            }
+            assert_eq!(batch.seal().unwrap(), ran.tip);
+            advance(&mut state, &chain, index, ran);
+        }
+        assert!(calls > 0 && touched > 0, "nothing seen in {}", recording.name());
+    }
+}
+
+/// Checks that every write of a transaction is seen with the value that it left.
+fn check_touched(traced: &TracedTx) {
+    let touched: BTreeMap<_, _> =
+        traced.trace.touched.iter().map(|touched| (touched.slot, *touched)).collect();
+    for write in &traced.outcome.writes {
+        assert_eq!(touched[&write.slot].after, write.value, "{:?}", write.slot);
+    }
+    let written: BTreeMap<_, _> =
+        traced.outcome.writes.iter().map(|write| (write.slot, write.value)).collect();
+    for slot in touched.values().filter(|slot| !written.contains_key(&slot.slot)) {
+        assert_eq!(slot.before, slot.after, "{slot:?}");
     }
 }
 
@@ -203,7 +251,7 @@ fn a_store_that_fails_stops_the_batch_and_never_panics() {
         let chain = Chain::load(&recording);
         let state = Arc::new(chain.genesis());
         let tx = &chain.batches[0][0].txs()[0];
-        for mode in [VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
+        for mode in [VmMode::Own, VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
             for reads_left in [0, 1, 2, 3, 10, 30, 100] {
                 let storage = Box::new(Reads { state: Arc::clone(&state), reads_left });
                 let first = chain.batches[0][0].env();
@@ -223,7 +271,7 @@ fn code_that_is_run_but_not_known_is_bad_input() {
         let chain = Chain::load(&recording);
         let state = State { codes: BTreeMap::new(), ..chain.genesis() };
         let first = chain.batches[0][0].env();
-        for mode in [VmMode::Fast, VmMode::Legacy] {
+        for mode in [VmMode::Own, VmMode::Fast, VmMode::Legacy] {
             let storage = Reads::of(&Arc::new(state.clone()));
             let mut batch = vm(mode).open_batch(chain.env(0), first.clone(), storage).unwrap();
             let error = batch.run_tx(&chain.batches[0][0].txs()[0]).unwrap_err();
@@ -239,7 +287,7 @@ fn a_transaction_that_cannot_be_in_a_block_halts_the_batch_for_good() {
         let mut txs = chain.batches.iter().flatten().flat_map(|block| block.txs());
         // Its sender has no funds yet.
         let early = txs.find(is_l2).expect("an L2 transaction");
-        for mode in [VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
+        for mode in [VmMode::Own, VmMode::Fast, VmMode::Legacy, VmMode::Shadow] {
             let mut batch = open(mode);
             let first = &chain.batches[0][0].txs()[0];
             batch.run_tx(first).unwrap();
@@ -261,7 +309,7 @@ fn blocks_that_do_not_follow_are_bad_input() {
         let next = blocks[1].env();
         let refused = |change: &dyn Fn(&mut lockstep_vm::BlockEnv),
                        open: &mut dyn FnMut(VmMode) -> Box<dyn OpenBatch>| {
-            let mut batch = open(VmMode::Fast);
+            let mut batch = open(VmMode::Own);
             for tx in blocks[0].txs() {
                 batch.run_tx(tx).unwrap();
             }
@@ -285,12 +333,12 @@ fn environments_that_cannot_be_are_refused() {
         let chain = Chain::load(&recording);
         let state = Arc::new(chain.genesis());
         let first = chain.batches[0][0].env();
-        let open = |env| vm(VmMode::Fast).open_batch(env, first.clone(), Reads::of(&state));
+        let open = |env| vm(VmMode::Own).open_batch(env, first.clone(), Reads::of(&state));
         let good = chain.env(0);
         assert!(open(good.clone()).is_ok());
 
         let mut env = good.clone();
-        env.version.0 = 31;
+        env.version.0 = 32;
         assert_eq!(open(env.clone()).unwrap_err(), VmError::UnknownVersion(env.version));
 
         let mut env = good.clone();
@@ -298,7 +346,7 @@ fn environments_that_cannot_be_are_refused() {
         assert!(matches!(open(env), Err(VmError::BadInput { .. })));
 
         let mut env = good.clone();
-        env.chain_id.0 = u64::MAX;
+        env.pubdata_params.validator = DaValidator::Scheme(1);
         assert!(matches!(open(env), Err(VmError::BadInput { .. })));
 
         let mut contracts = (*good.base_contracts).clone();

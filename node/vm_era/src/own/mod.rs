@@ -1,0 +1,29 @@
+//! Our own operator around the machine of `zksync_vm2`: batches, calls and traces of protocol
+//! versions 24 to 31.
+//!
+//! The crate gives the machine itself; here is what drives it: the bootloader's memory, the calls
+//! of the bootloader to its operator, refunds, pubdata, and programs that stay decoded from one
+//! batch or call to the next.
+
+mod batch;
+mod caller;
+mod encode;
+mod layout;
+mod logs;
+mod machine;
+mod memory;
+mod observer;
+mod programs;
+mod refund;
+mod sealed_cell;
+mod simulate;
+mod words;
+mod world;
+
+pub use self::programs::ProgramCacheStats;
+pub(crate) use self::{
+    batch::{GAS_PER_PUBDATA_MAX, OwnBatch, base_fee},
+    layout::{BATCH_GAS_LIMIT, Layout, NEWEST},
+    programs::Programs,
+    simulate::Simulation,
+};

@@ -106,6 +106,9 @@ pub enum StageError {
         /// Its hash at the main node.
         theirs: L2BlockHash,
     },
+    /// A reorg cannot be followed.
+    #[error("a rollback is needed and cannot be made: {0}")]
+    RollBackRefused(String),
     /// The operator wants an earlier batch to be the newest.
     #[error("a rollback to batch {0} was asked for")]
     RollBackAsked(L1BatchNumber),
@@ -180,6 +183,7 @@ impl StageError {
             | Self::Execution(_)
             | Self::Inconsistent { .. }
             | Self::ReorgBelowFinal { .. }
+            | Self::RollBackRefused(_)
             | Self::CommitmentMismatch { .. }
             | Self::L1Mismatch { .. }
             | Self::Store(_)
@@ -199,6 +203,7 @@ impl StageError {
             Self::RootMismatch { .. } => "root_mismatch",
             Self::Reorg { .. } => "reorg",
             Self::ReorgBelowFinal { .. } => "reorg_below_final",
+            Self::RollBackRefused(_) => "rollback_refused",
             Self::RollBackAsked(_) => "roll_back_asked",
             Self::CommitmentMismatch { .. } => "commitment_mismatch",
             Self::L1Mismatch { .. } => "l1_mismatch",

@@ -6,10 +6,12 @@ use lockstep_api::ApiConfig;
 use lockstep_checkers::AgreementConfig;
 use lockstep_io::EndpointId;
 use lockstep_pipeline::RetryPolicy;
-use lockstep_sync::{FetchConfig, L1StepsConfig};
+use lockstep_sync::{FetchConfig, L1StepsConfig, ReorgConfig};
 use lockstep_tree::TreeConfig;
 use lockstep_types::ChainId;
 use lockstep_upstream::UpstreamConfig;
+
+use crate::roll_back;
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ pub struct ReplicaConfig {
     pub l1_steps: L1StepsConfig,
     /// How roots are compared with the main node's.
     pub agreement: AgreementConfig,
+    /// How a reorg is looked for.
+    pub reorg: ReorgConfig,
+    /// A write set of a rollback is closed when it has this many changes.
+    pub rollback_changes_max: usize,
     /// How the tree is kept.
     pub tree: TreeConfig,
     /// Limits of API requests.
@@ -56,6 +62,8 @@ impl ReplicaConfig {
             fetch: FetchConfig::default(),
             l1_steps: L1StepsConfig::default(),
             agreement: AgreementConfig::default(),
+            reorg: ReorgConfig::default(),
+            rollback_changes_max: roll_back::CHANGES_MAX,
             tree: TreeConfig::default(),
             api: ApiConfig::default(),
             retry: RetryPolicy::default(),

@@ -7,9 +7,11 @@
 #![warn(missing_docs)]
 
 mod config;
+mod divergence;
 mod genesis;
 mod open;
 mod progress;
+mod roll_back;
 mod run;
 mod verify;
 
@@ -17,6 +19,7 @@ pub use self::{
     config::ReplicaConfig,
     genesis::GenesisError,
     open::{OpenError, Replica},
+    roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},
     run::Status,
     verify::{CommitmentCheck, VerifyError, check_commitment},
 };

@@ -1,25 +1,26 @@
 //! Opening: the store, genesis if there is none, and where each component goes on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jsonrpsee::RpcModule;
 use lockstep_api::{ApiContext, SyncStatus, rpc_module};
 use lockstep_checkers::Agreement;
 use lockstep_executor::Executor;
-use lockstep_io::{Io, TaskEnd, node_select};
+use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
 use lockstep_pipeline::{Reaction, StageError};
-use lockstep_store::{ChainIdentity, StoreFault, Views, Writers};
-use lockstep_sync::{Fetcher, L1StepsWatcher, fetch_genesis, stage_error};
+use lockstep_store::{ChainIdentity, RollbackWriter, StoreFault, Views, Writers};
+use lockstep_sync::{Fetcher, L1StepsWatcher, ReorgDetector, fetch_genesis, stage_error};
 use lockstep_tree::{TreeStage, root_of};
-use lockstep_types::ChainId;
+use lockstep_types::{ChainId, L2BlockNumber};
 use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
 use lockstep_vm::Vm;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::{
     config::ReplicaConfig,
     genesis::{self, GenesisError},
+    roll_back::{Operator, Request, RolledBack, finish_rollback},
     run::Status,
 };
 
@@ -53,20 +54,42 @@ impl From<StoreFault> for OpenError {
 /// A replica that is open: everything is where it goes on, nothing runs yet.
 #[derive(Debug)]
 pub struct Replica {
+    pub(crate) core: Core,
+    pub(crate) stages: Stages,
+    pub(crate) rollback: RollbackWriter,
+    pub(crate) operator: Operator,
+    pub(crate) requests: mpsc::Receiver<Request>,
+}
+
+/// What stays when components end and begin anew.
+#[derive(Debug)]
+pub(crate) struct Core {
     pub(crate) config: ReplicaConfig,
     pub(crate) io: Io,
+    vm: Arc<dyn Vm>,
+    identity: ChainIdentity,
     pub(crate) views: Views,
+    main_node: MainNode,
+    pub(crate) detector: ReorgDetector,
+    /// The main node's newest block.
+    pub(crate) tip: watch::Sender<Option<L2BlockNumber>>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) rolled_back: watch::Sender<Option<RolledBack>>,
+}
+
+/// The components, each where it goes on.
+#[derive(Debug)]
+pub(crate) struct Stages {
     pub(crate) fetcher: Fetcher,
     pub(crate) executor: Executor,
     pub(crate) tree: TreeStage,
     pub(crate) agreement: Agreement,
     pub(crate) l1_steps: Option<L1StepsWatcher>,
-    pub(crate) status: watch::Sender<Status>,
 }
 
 impl Replica {
-    /// Opens the store, makes genesis if there is none, brings the tree up to the newest sealed
-    /// batch and the executor into the open batch.
+    /// Opens the store, finishes a rollback that was begun, makes genesis if there is none, brings
+    /// the tree up to the newest sealed batch and the executor into the open batch.
     ///
     /// Without genesis this waits for the main node, until a stop is asked for.
     ///
@@ -77,10 +100,15 @@ impl Replica {
         // An endpoint of another chain is asked for nothing else.
         let calls =
             UpstreamConfig { chain_id: Some(config.l2_chain_id), ..config.main_node_calls.clone() };
-        let rpc = RpcClient::new(&io, "main node", config.main_node.clone(), calls);
+        let rpc = RpcClient::new(&io, "main node", config.main_node.clone(), calls.clone());
         let main_node = MainNode::new(rpc);
-        let stores = io.stores.clone();
-        let opened = io.tasks.blocking("open store", move || lockstep_store::open(&*stores)).await;
+        let (stores, changes_max) = (io.stores.clone(), config.rollback_changes_max);
+        let job = move || -> Result<_, StoreFault> {
+            let (views, mut writers) = lockstep_store::open(&*stores)?;
+            finish_rollback(&views, &mut writers.rollback, changes_max)?;
+            Ok((views, writers))
+        };
+        let opened = io.tasks.blocking("open store", job).await;
         let (views, mut writers) = opened.map_err(ended)??;
         let identity = match views.now().identity()? {
             Some(identity) => identity,
@@ -91,19 +119,83 @@ impl Replica {
             return Err(OpenError::OtherChain { stored, configured });
         }
 
-        let Writers { chain, tree, claims, steps, .. } = writers;
-        let (views_there, tree_config) = (views.clone(), config.tree);
+        // Asked seldom, and what it does not say is asked for again soon.
+        let rest_max = Duration::from_secs(2);
+        let alone = UpstreamConfig { attempts_max: 2, rest_max, ..calls };
+        let one = |endpoint: &EndpointId| {
+            MainNode::new(RpcClient::new(&io, "main node", vec![*endpoint], alone.clone()))
+        };
+        let endpoints = config.main_node.iter().map(one).collect();
+        let detector = ReorgDetector::new(&io, endpoints, views.clone(), config.reorg);
+        let core = Core {
+            config,
+            io,
+            vm,
+            identity,
+            views,
+            main_node,
+            detector,
+            tip: watch::Sender::new(None),
+            status: watch::Sender::new(Status::Running),
+            rolled_back: watch::Sender::new(None),
+        };
+        let (stages, rollback) = core.stages(writers).await?;
+        let (operator, requests) = Operator::new();
+        Ok(Self { core, stages, rollback, operator, requests })
+    }
+
+    /// The JSON-RPC methods, to be mounted on a server.
+    pub fn rpc(&self) -> RpcModule<()> {
+        rpc_module(ApiContext {
+            views: self.core.views.clone(),
+            tasks: self.core.io.tasks.clone(),
+            config: self.core.config.api,
+            sync: SyncStatus(self.core.tip.subscribe()),
+        })
+    }
+
+    /// Whether blocks are being followed.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.core.status.subscribe()
+    }
+
+    /// Where the last rollback of this process ended: changes with each. Views made from then on
+    /// show nothing of what went; views made while it goes on show a shorter and shorter chain.
+    pub fn rolled_back(&self) -> watch::Receiver<Option<RolledBack>> {
+        self.core.rolled_back.subscribe()
+    }
+
+    /// Somebody who can ask for a rollback while the replica runs.
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
+    }
+}
+
+impl Core {
+    /// Opens every component where the store ends, with `writers`; the one for rollbacks comes
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError`] if the store cannot be read or contradicts itself.
+    pub(crate) async fn stages(
+        &self,
+        writers: Writers,
+    ) -> Result<(Stages, RollbackWriter), StageError> {
+        let Self { config, io, views, identity, .. } = self;
+        let Writers { chain, tree, claims, steps, rollback, .. } = writers;
+        let (views_there, tree_config, vm) = (views.clone(), config.tree, self.vm.clone());
+        let chain_id = identity.l2_chain_id;
         let job = move |par: &dyn lockstep_io::Par| -> Result<_, StageError> {
             let tree = TreeStage::open(views_there.clone(), tree, tree_config, par)?;
-            let chain_id = identity.l2_chain_id;
             let executor = Executor::open(vm, chain_id, views_there, chain, tree.roots())?;
             Ok((tree, executor))
         };
         let (tree, executor) = io.tasks.compute("open", job).await.map_err(ended)??;
 
         let agreement = Agreement::open(
-            &io,
-            main_node.clone(),
+            io,
+            self.main_node.clone(),
             views.clone(),
             claims,
             tree.roots(),
@@ -115,40 +207,17 @@ impl Replica {
             config.agreement,
         )?;
         let l1_steps = (!config.l1.is_empty()).then(|| {
-            let l1 = RpcClient::new(&io, "L1", config.l1.clone(), config.l1_calls.clone());
+            let l1 = RpcClient::new(io, "L1", config.l1.clone(), config.l1_calls.clone());
+            let (main_node, views) = (self.main_node.clone(), views.clone());
             let l1_chain = identity.l1_chain_id;
-            let (main_node, views) = (main_node.clone(), views.clone());
-            L1StepsWatcher::new(
-                &io,
-                main_node,
-                L1::new(l1),
-                views,
-                steps,
-                l1_chain,
-                config.l1_steps,
-            )
+            L1StepsWatcher::new(io, main_node, L1::new(l1), views, steps, l1_chain, config.l1_steps)
         });
-        let (chain_id, head) = (config.l2_chain_id, executor.head());
-        let fetcher = Fetcher::new(&io, main_node, views.clone(), chain_id, head, config.fetch);
+        let (main_node, tip) = (self.main_node.clone(), self.tip.clone());
+        let head = executor.head();
+        let fetcher = Fetcher::new(io, main_node, views.clone(), chain_id, head, tip, config.fetch);
 
         log_positions(&executor, &tree, &agreement);
-        let status = watch::Sender::new(Status::Running);
-        Ok(Self { config, io, views, fetcher, executor, tree, agreement, l1_steps, status })
-    }
-
-    /// The JSON-RPC methods, to be mounted on a server.
-    pub fn rpc(&self) -> RpcModule<()> {
-        rpc_module(ApiContext {
-            views: self.views.clone(),
-            tasks: self.io.tasks.clone(),
-            config: self.config.api,
-            sync: SyncStatus(self.fetcher.tip()),
-        })
-    }
-
-    /// Whether blocks are being followed.
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
+        Ok((Stages { fetcher, executor, tree, agreement, l1_steps }, rollback))
     }
 }
 
@@ -204,7 +273,7 @@ async fn make_genesis(
     Ok(identity)
 }
 
-fn ended(end: TaskEnd) -> StageError {
+pub(crate) fn ended(end: TaskEnd) -> StageError {
     match end {
         TaskEnd::Panicked(message) => StageError::Panicked { stage: "open", message },
         TaskEnd::Done | TaskEnd::Dropped => StageError::Stopped,

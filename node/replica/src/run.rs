@@ -1,10 +1,25 @@
 //! Running: the wiring, and what happens when something ends it.
+//!
+//! Components live together: when one cannot go on, all end, and what comes next is decided here.
+//! After a rollback, and after trouble that passed, all begin anew where the store ends, in the
+//! same process; the API goes on serving from the same store all the time.
 
-use lockstep_io::{Stop, TaskEnd, node_select};
-use lockstep_pipeline::{Ending, Pipeline, StageError};
-use tracing::{error, info};
+use std::{pin::pin, time::Duration};
 
-use crate::{open::Replica, progress::ProgressLog};
+use lockstep_io::{BoxFuture, Stop, TaskEnd, node_select};
+use lockstep_pipeline::{Ending, Pipeline, Reaction, StageError};
+use lockstep_store::{RollbackWriter, StoreFault};
+use lockstep_sync::Finding;
+use lockstep_types::{L1BatchNumber, L2BlockNumber};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::{
+    divergence,
+    open::{Core, Replica, Stages, ended},
+    progress::ProgressLog,
+    roll_back::{self, Request, RollBackError},
+};
 
 /// Whether blocks are being followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +39,8 @@ pub enum Status {
 
 impl Replica {
     /// Runs until `stop` is asked for. If writes are halted before that, keeps waiting, so that
-    /// the API goes on serving what was verified.
+    /// the API goes on serving what was verified, and goes on if an [`Operator`](crate::Operator)
+    /// asks for a rollback.
     ///
     /// Gives back why writes were halted, if they were.
     ///
@@ -32,17 +48,101 @@ impl Replica {
     ///
     /// The [`StageError`] that halted writes.
     pub async fn run(self, stop: Stop) -> Result<(), StageError> {
-        let Self { config, io, views, fetcher, executor, tree, agreement, l1_steps, status } = self;
+        let Self { core, stages, rollback, operator: _, requests } = self;
+        let stopped = watch::Sender::new(false);
+        let supervisor = Supervisor {
+            stopped: stopped.subscribe(),
+            core,
+            rollback: Some(rollback),
+            requests,
+            trouble: None,
+        };
+        let status = supervisor.core.status.clone();
+        let tell = async move {
+            stop.await;
+            info!("stopping");
+            status.send_replace(Status::Stopping);
+            stopped.send_replace(true);
+        };
+        // It ends with the stop, for which everything else here waits too.
+        drop(supervisor.core.io.tasks.spawn("stop", Box::pin(tell)));
+        supervisor.run(stages).await
+    }
+}
+
+/// Lets components live, and decides what comes after.
+struct Supervisor {
+    core: Core,
+    /// There unless a rollback failed: then nothing is written any more.
+    rollback: Option<RollbackWriter>,
+    requests: mpsc::Receiver<Request>,
+    stopped: watch::Receiver<bool>,
+    trouble: Option<Trouble>,
+}
+
+/// What comes next.
+enum Next {
+    Live(Box<Stages>),
+    LookForReorg(StageError),
+    /// To the end of this batch, because of a reorg or because somebody asked.
+    RollBack(L1BatchNumber, Option<Request>),
+    /// Components begin anew.
+    Reopen,
+    Halt(StageError),
+    Stopped,
+}
+
+/// Trouble with the main node that may pass.
+struct Trouble {
+    /// The newest block and agreed batch when it came: with newer ones, it is over.
+    at: (Option<L2BlockNumber>, Option<L1BatchNumber>),
+    count: u32,
+}
+
+impl Trouble {
+    /// The main node stands by something wrong: once, everything begins anew; then writes halt.
+    const COUNT_MAX: u32 = 2;
+    const PAUSE_MIN: Duration = Duration::from_secs(2);
+    const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+    fn pause(&self) -> Duration {
+        Self::PAUSE_MIN.saturating_mul(1 << self.count.min(10)).min(Self::PAUSE_MAX)
+    }
+}
+
+impl Supervisor {
+    async fn run(mut self, stages: Stages) -> Result<(), StageError> {
+        let mut next = Next::Live(Box::new(stages));
+        loop {
+            next = match next {
+                Next::Live(stages) => Box::pin(self.live(*stages)).await,
+                Next::LookForReorg(reason) => self.look_for_reorg(reason).await,
+                Next::RollBack(to, request) => self.roll_back(to, request).await,
+                Next::Reopen => self.reopen().await,
+                Next::Halt(reason) => match self.halt(&reason).await {
+                    Some(request) => Next::RollBack(request.to, Some(request)),
+                    None => return Err(reason),
+                },
+                Next::Stopped => return Ok(()),
+            }
+        }
+    }
+
+    /// Runs the components until something ends them. All have ended when it returns.
+    async fn live(&mut self, stages: Stages) -> Next {
+        let Stages { fetcher, executor, tree, agreement, l1_steps } = stages;
+        let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
-        let (log_tip, log_head) = (fetcher.tip(), executor.progress());
-        let log = ProgressLog::new(&io, log_tip, log_head, agreement.agreed(), views, &config);
+        let (log_tip, log_head) = (tip.subscribe(), executor.progress());
+        let log =
+            ProgressLog::new(io, log_tip, log_head, agreement.agreed(), views.clone(), config);
 
         let pipeline =
-            Pipeline::source(&io, config.retry, ending.clone(), fetcher, config.blocks_ahead_max)
+            Pipeline::source(io, config.retry, ending.clone(), fetcher, config.blocks_ahead_max)
                 .then(executor, config.sealed_batches_max)
                 .then(tree, config.sealed_batches_max);
 
-        let watch_over = |name, watcher: lockstep_io::BoxFuture<'static, StageError>| {
+        let watch_over = |name, watcher: BoxFuture<'static, StageError>| {
             let (over, panicked, ending) = (ending.clone(), ending.clone(), ending.clone());
             let task = async move {
                 node_select! {
@@ -60,44 +160,219 @@ impl Replica {
         };
         let mut watchers = vec![
             watch_over("agreement", Box::pin(agreement.run())),
+            watch_over("reorg", Box::pin(detector.clone().run())),
             watch_over("progress", Box::pin(log.run())),
+            watch_over("stopping", Box::pin(told_to_stop(self.stopped.clone()))),
         ];
         if let Some(l1_steps) = l1_steps {
             watchers.push(watch_over("l1 steps", Box::pin(l1_steps.run())));
         }
 
-        let on_stop = ending.clone();
-        let stopped = status.clone();
-        let stopper = io.tasks.spawn(
-            "stop",
-            Box::pin(async move {
-                stop.await;
-                info!("stopping");
-                stopped.send_replace(Status::Stopping);
-                on_stop.end(StageError::Stopped);
-            }),
-        );
-
-        let reason = pipeline.run(|_rooted| {}).await;
+        let (reason, request) = {
+            let mut running = pin!(pipeline.run(|_rooted| {}));
+            let asked = acceptable(&mut self.requests, &self.core);
+            node_select! {
+                reason = running.as_mut() => (reason, None),
+                request = asked => {
+                    ending.end(StageError::RollBackAsked(request.to));
+                    (running.await, Some(request))
+                },
+            }
+        };
         for watcher in watchers {
             watcher.await;
         }
-        if reason == StageError::Stopped {
-            return Ok(());
+        self.after(reason, request)
+    }
+
+    /// What follows from the end of the components.
+    fn after(&mut self, reason: StageError, request: Option<Request>) -> Next {
+        if let Some(request) = request
+            && reason != StageError::Stopped
+        {
+            return Next::RollBack(request.to, Some(request));
         }
+        match reason.reaction() {
+            Reaction::Stop => Next::Stopped,
+            Reaction::RollBack(to) => {
+                warn!(%reason, "a reorg");
+                Next::RollBack(to, None)
+            }
+            Reaction::LookForReorg => Next::LookForReorg(reason),
+            Reaction::AskAgain | Reaction::HaltWrites => Next::Halt(reason),
+        }
+    }
+
+    /// Finds out whether `reason` is a reorg. If not, and if it has come before without anything
+    /// new since, writes halt; otherwise it may have passed.
+    async fn look_for_reorg(&mut self, reason: StageError) -> Next {
+        warn!(%reason, "does the main node have another chain?");
+        let finding = node_select! {
+            _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
+            finding = self.core.detector.look() => finding,
+        };
+        let stands_by_it = match finding {
+            Err(error) => return Next::Halt(error),
+            Ok(Finding::Other(other)) if other.reaction() != Reaction::LookForReorg => {
+                return self.after(other, None);
+            }
+            // Every endpoint is of another chain, or worse.
+            Ok(Finding::Lies(_)) => return Next::Halt(reason),
+            Ok(Finding::Same | Finding::Other(_)) => self.stands_by(&reason).await,
+            Ok(Finding::Unknown(detail) | Finding::Disputed(detail)) => {
+                warn!(detail, "the main node's chain is not known for sure");
+                false
+            }
+        };
+        let pause = match self.count(&reason) {
+            Ok(trouble) if stands_by_it && trouble.count >= Trouble::COUNT_MAX => {
+                return self.diverged(reason);
+            }
+            Ok(trouble) => trouble.pause(),
+            Err(fault) => return Next::Halt(fault.into()),
+        };
+        node_select! {
+            _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
+            () = self.core.io.clock.sleep(pause) => {}
+        }
+        Next::Reopen
+    }
+
+    /// Whether the main node, asked again, still says what `reason` says.
+    async fn stands_by(&self, reason: &StageError) -> bool {
+        let StageError::RootMismatch { batch, ours, .. } = reason else { return true };
+        let roots = node_select! {
+            _stopped = told_to_stop(self.stopped.clone()) => return false,
+            roots = self.core.detector.roots_of(*batch) => roots,
+        };
+        !roots.is_empty() && !roots.contains(ours)
+    }
+
+    /// Counts trouble that came again before anything new was stored.
+    fn count(&mut self, reason: &StageError) -> Result<&Trouble, StoreFault> {
+        let view = self.core.views.now();
+        let at = (view.head()?, view.agreed_batch()?);
+        let before = self.trouble.take().filter(|trouble| trouble.at == at);
+        let count = before.map_or(0, |trouble| trouble.count) + 1;
+        info!(%reason, count, "trouble with the main node");
+        Ok(self.trouble.insert(Trouble { at, count }))
+    }
+
+    /// Halts because of what the main node stands by, after telling what is known of it.
+    fn diverged(&self, reason: StageError) -> Next {
+        if let StageError::RootMismatch { batch, ours, theirs } = &reason {
+            let told = divergence::report(&self.core.views.now(), *batch, *ours, *theirs);
+            if let Err(fault) = told {
+                return Next::Halt(fault.into());
+            }
+        }
+        Next::Halt(reason)
+    }
+
+    /// Goes back to the end of batch `to`.
+    async fn roll_back(&mut self, to: L1BatchNumber, request: Option<Request>) -> Next {
+        let Some(writer) = self.rollback.take() else {
+            if let Some(request) = request {
+                request.answer(Err(RollBackError::Stopping));
+            }
+            return Next::Halt(StageError::Stopped);
+        };
+        let (views, changes_max) = (self.core.views.clone(), self.core.config.rollback_changes_max);
+        let job = move || -> (Option<RollbackWriter>, _) {
+            // Whatever still held a writer is refused from here on.
+            let mut writer = match writer.renew() {
+                Ok(writers) => writers.rollback,
+                Err(fault) => return (None, Err(fault.into())),
+            };
+            let done = roll_back::roll_back(&views, &mut writer, to, changes_max);
+            (Some(writer), done)
+        };
+        let (writer, done) = match self.core.io.tasks.blocking("roll back", job).await {
+            Ok(ran) => ran,
+            Err(end) => return Next::Halt(ended(end)),
+        };
+        self.rollback = writer;
+        let next = match &done {
+            Ok(rolled_back) => {
+                self.core.rolled_back.send_replace(Some(*rolled_back));
+                // Perhaps the tip was that of the chain that is gone.
+                self.core.tip.send_replace(None);
+                self.trouble = None;
+                Next::Reopen
+            }
+            Err(RollBackError::Store(fault)) => Next::Halt(fault.clone().into()),
+            Err(RollBackError::Tree(damage)) => Next::Halt(StageError::Tree(damage.to_string())),
+            // Components go on as if nobody had asked.
+            Err(_refused) if request.is_some() => Next::Reopen,
+            Err(refused) => Next::Halt(StageError::RollBackRefused(refused.to_string())),
+        };
+        if let Some(request) = request {
+            request.answer(done);
+        }
+        next
+    }
+
+    /// Has all components begin anew where the store ends.
+    async fn reopen(&mut self) -> Next {
+        if *self.stopped.borrow() {
+            return Next::Stopped;
+        }
+        let Some(writer) = self.rollback.take() else { return Next::Halt(StageError::Stopped) };
+        let opened = match writer.renew() {
+            Ok(writers) => self.core.stages(writers).await,
+            Err(fault) => Err(fault.into()),
+        };
+        match opened {
+            Ok((stages, rollback)) => {
+                self.rollback = Some(rollback);
+                self.core.status.send_if_modified(|status| {
+                    let was_halted = matches!(status, Status::Halted { .. });
+                    if was_halted {
+                        *status = Status::Running;
+                    }
+                    was_halted
+                });
+                Next::Live(Box::new(stages))
+            }
+            Err(error) => Next::Halt(error),
+        }
+    }
+
+    /// Waits for a stop, or for a request that can be met.
+    async fn halt(&mut self, reason: &StageError) -> Option<Request> {
         error!(
             code = reason.code(),
-            reason = %reason,
+            %reason,
             "writes are halted; what is stored goes on being served"
         );
-        status.send_if_modified(|status| {
+        self.core.status.send_if_modified(|status| {
             let was_running = *status == Status::Running;
             if was_running {
                 *status = Status::Halted { code: reason.code(), reason: reason.to_string() };
             }
             was_running
         });
-        stopper.await;
-        Err(reason)
+        node_select! {
+            _stopped = told_to_stop(self.stopped.clone()) => None,
+            request = acceptable(&mut self.requests, &self.core) => Some(request),
+        }
     }
+}
+
+/// Resolves when a stop was asked for.
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) -> StageError {
+    // An error says that who tells is gone: with the process, then.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+    StageError::Stopped
+}
+
+/// The next request that can be met; others are answered.
+async fn acceptable(requests: &mut mpsc::Receiver<Request>, core: &Core) -> Request {
+    while let Some(request) = requests.recv().await {
+        match roll_back::check(&core.views.now(), request.to) {
+            Ok(()) => return request,
+            Err(refused) => request.answer(Err(refused)),
+        }
+    }
+    std::future::pending().await
 }

@@ -48,6 +48,9 @@ pub enum Finding {
     Unknown(String),
     /// Endpoints contradict each other, or themselves.
     Disputed(String),
+    /// Endpoints answer, and with nothing that could be true: they are of another chain, for
+    /// example.
+    Lies(String),
     /// All that can tell say that the main node has something else: [`StageError::Reorg`],
     /// [`StageError::ReorgBelowFinal`] or [`StageError::RootMismatch`].
     Other(StageError),
@@ -62,6 +65,8 @@ enum Word {
     Fork(Fork),
     /// It has our blocks and another root of a batch that was agreed on.
     Root { batch: L1BatchNumber, ours: StateRoot, theirs: StateRoot },
+    /// Something that cannot be true.
+    Lie(String),
     /// Nothing of use.
     Nothing(String),
 }
@@ -99,7 +104,10 @@ impl ReorgDetector {
             self.clock.sleep(self.config.poll_interval).await;
             match self.look().await {
                 Ok(Finding::Same) => disputes = 0,
-                Ok(Finding::Unknown(detail)) => debug!(detail, "our chain is not confirmed"),
+                // Lies end the fetcher, which is asked for the same chain.
+                Ok(Finding::Unknown(detail) | Finding::Lies(detail)) => {
+                    debug!(detail, "our chain is not confirmed");
+                }
                 Ok(Finding::Disputed(detail)) => {
                     disputes += 1;
                     if disputes.is_power_of_two() {
@@ -130,7 +138,9 @@ impl ReorgDetector {
                 Finding::Same => {
                     return Ok(Finding::Disputed(format!("{suspected}; then it was not so")));
                 }
-                unclear @ (Finding::Unknown(_) | Finding::Disputed(_)) => return Ok(unclear),
+                unclear @ (Finding::Unknown(_) | Finding::Disputed(_) | Finding::Lies(_)) => {
+                    return Ok(unclear);
+                }
             }
         }
         Ok(first)
@@ -170,7 +180,12 @@ impl ReorgDetector {
         match search(view, main_node).await {
             Ok(word) => Ok(word),
             Err(Trouble::Store(fault)) => Err(fault.into()),
-            Err(Trouble::Upstream(error)) => Ok(Word::Nothing(error.to_string())),
+            Err(Trouble::Upstream(UpstreamError::Lie { detail })) => Ok(Word::Lie(detail)),
+            Err(Trouble::Upstream(
+                error @ (UpstreamError::Unavailable { .. }
+                | UpstreamError::Rejected { .. }
+                | UpstreamError::Malformed { .. }),
+            )) => Ok(Word::Nothing(error.to_string())),
         }
     }
 }
@@ -202,15 +217,15 @@ fn is_alike(one: &StageError, other: &StageError) -> bool {
 fn weigh(words: &[Word], final_batch: L1BatchNumber) -> Result<Finding, StageError> {
     let fork = words.iter().find_map(|word| match word {
         Word::Fork(fork) => Some(*fork),
-        Word::Same { .. } | Word::Root { .. } | Word::Nothing(_) => None,
+        Word::Same { .. } | Word::Root { .. } | Word::Lie(_) | Word::Nothing(_) => None,
     });
     let other_root = words.iter().find_map(|word| match word {
         Word::Root { batch, ours, theirs } => Some((*batch, *ours, *theirs)),
-        Word::Same { .. } | Word::Fork(_) | Word::Nothing(_) => None,
+        Word::Same { .. } | Word::Fork(_) | Word::Lie(_) | Word::Nothing(_) => None,
     });
     let newest_same = words.iter().filter_map(|word| match word {
         Word::Same { up_to, .. } => Some(*up_to),
-        Word::Root { .. } | Word::Fork(_) | Word::Nothing(_) => None,
+        Word::Root { .. } | Word::Fork(_) | Word::Lie(_) | Word::Nothing(_) => None,
     });
     let newest_same = newest_same.max();
     if let Some(Fork { last_common, block, ours, theirs }) = fork {
@@ -237,15 +252,20 @@ fn weigh(words: &[Word], final_batch: L1BatchNumber) -> Result<Finding, StageErr
     if is_confirmed {
         return Ok(Finding::Same);
     }
-    let details: Vec<_> = words
-        .iter()
-        .map(|word| match word {
-            Word::Same { up_to, .. } => format!("it is at block {up_to}"),
-            Word::Nothing(detail) => detail.clone(),
-            Word::Fork(_) | Word::Root { .. } => String::new(),
-        })
-        .collect();
-    Ok(Finding::Unknown(details.join("; ")))
+    let (mut lies, mut silence) = (Vec::new(), Vec::new());
+    for word in words {
+        match word {
+            Word::Lie(detail) => lies.push(detail.clone()),
+            Word::Nothing(detail) => silence.push(detail.clone()),
+            Word::Same { up_to, .. } => silence.push(format!("it is at block {up_to}")),
+            Word::Fork(_) | Word::Root { .. } => {}
+        }
+    }
+    Ok(if !lies.is_empty() && newest_same.is_none() {
+        Finding::Lies(lies.join("; "))
+    } else {
+        Finding::Unknown(silence.join("; "))
+    })
 }
 
 /// Compares the newest block that both have, and if it differs, finds where that began.
@@ -343,6 +363,7 @@ mod tests {
             Finding::Same => "same",
             Finding::Unknown(_) => "unknown",
             Finding::Disputed(_) => "disputed",
+            Finding::Lies(_) => "lies",
             Finding::Other(error) => error.code(),
         }
     }
@@ -350,7 +371,12 @@ mod tests {
     #[test]
     fn endpoints_are_weighed_against_each_other() {
         let nothing = Word::Nothing("null".to_owned());
-        let cases: [(&[Word], &str); 15] = [
+        let lie = Word::Lie("another chain".to_owned());
+        let cases: [(&[Word], &str); 19] = [
+            (&[lie.clone()], "lies"),
+            (&[nothing.clone(), lie.clone()], "lies"),
+            (&[lie.clone(), same(7)], "unknown"),
+            (&[lie, same(20)], "same"),
             (&[], "unknown"),
             (&[nothing.clone()], "unknown"),
             (&[same(20)], "same"),

@@ -36,9 +36,34 @@ pub(crate) struct Batch {
     pub(crate) last_block: u32,
 }
 
+/// How a chain differs from the first one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fork {
+    /// The last batch that is as in the first chain.
+    pub(crate) common: u32,
+    /// By how much its transactions are others; many are those of other blocks.
+    pub(crate) shift: u64,
+    /// Blocks of a batch, the fictive one included.
+    pub(crate) batch_blocks: u32,
+    /// The first batch with another EVM emulator.
+    pub(crate) emulator_from: u32,
+}
+
+impl Fork {
+    /// A chain that is the first one up to batch `common`, and then has the transactions of later
+    /// blocks earlier, longer batches, and the other EVM emulator later.
+    pub(crate) fn after(common: u32) -> Self {
+        Self { common, shift: 2, batch_blocks: 5, emulator_from: 5.max(common + 1) }
+    }
+
+    const NONE: Self =
+        Self { common: u32::MAX, shift: 0, batch_blocks: BATCH_BLOCKS, emulator_from: 4 };
+}
+
 /// The chain, whole.
 #[derive(Debug)]
 pub(crate) struct Chain {
+    fork: Fork,
     pub(crate) genesis: GenesisConfig,
     pub(crate) contracts: Vec<(Address, B256)>,
     pub(crate) bytecodes: BTreeMap<B256, Bytes>,
@@ -79,6 +104,11 @@ fn hashes(contracts: &BaseContracts) -> BaseSystemContracts {
 impl Chain {
     /// A chain of `batches` batches. From batch 4 on it has another EVM emulator.
     pub(crate) fn new(batches: u32) -> Self {
+        Self::forked(batches, Fork::NONE)
+    }
+
+    /// A chain of `batches` batches that leaves the first one as `fork` says.
+    pub(crate) fn forked(batches: u32, fork: Fork) -> Self {
         let deployed = ["zero", "one", "two"].map(code);
         let addresses = genesis_contracts();
         let at = |index: usize| addresses[index * 5];
@@ -107,7 +137,8 @@ impl Chain {
             l1_batch_commit_data_generator_mode: "Rollup".to_owned(),
         };
         let (blocks, batch_list) = (Vec::new(), Vec::new());
-        let mut chain = Self { genesis, contracts, bytecodes, blocks, batches: batch_list, state };
+        let mut chain =
+            Self { fork, genesis, contracts, bytecodes, blocks, batches: batch_list, state };
         for number in 1..=batches {
             chain.add_batch(L1BatchNumber(number));
         }
@@ -126,7 +157,9 @@ impl Chain {
     }
 
     fn add_batch(&mut self, batch: L1BatchNumber) {
-        let emulator = if batch.0 < 4 { "emulator" } else { "new emulator" };
+        let Fork { shift, batch_blocks, emulator_from, .. } =
+            if batch.0 <= self.fork.common { Fork::NONE } else { self.fork };
+        let emulator = if batch.0 < emulator_from { "emulator" } else { "new emulator" };
         let base = base_contracts(emulator);
         let params = |number: u32, is_fictive| BlockParams {
             number: L2BlockNumber(number),
@@ -148,8 +181,8 @@ impl Chain {
         let timestamp = first.timestamp;
         let previous_root = self.state.root();
         let mut vm: Option<Box<dyn OpenBatch>> = None;
-        for index in 0..BATCH_BLOCKS {
-            let is_fictive = index + 1 == BATCH_BLOCKS;
+        for index in 0..batch_blocks {
+            let is_fictive = index + 1 == batch_blocks;
             let params = params(self.tip() + 1, is_fictive);
             let env = BlockEnv {
                 number: params.number,
@@ -178,8 +211,8 @@ impl Chain {
                 vm = Some(ToyVm::default().open_batch(batch_env, env, state).unwrap());
             }
             let count = if is_fictive { 0 } else { TXS_PER_BLOCK };
-            let number = u64::from(params.number.0);
-            let txs: Vec<_> = (0..count).map(|i| transaction(number * TXS_PER_BLOCK + i)).collect();
+            let first = u64::from(params.number.0) * TXS_PER_BLOCK + shift;
+            let txs: Vec<_> = (first..first + count).map(transaction).collect();
             for tx in &txs {
                 vm.as_mut().unwrap().run_tx(tx).unwrap();
             }

@@ -2,6 +2,7 @@
 //! virtual time.
 
 pub(crate) mod chain;
+pub(crate) mod disk;
 pub(crate) mod state;
 pub(crate) mod upstream;
 pub(crate) mod world;

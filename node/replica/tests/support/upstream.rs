@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use lockstep_io::{EndpointId, HttpRequest, NetError};
 use lockstep_io_memory::Answer;
-use lockstep_types::{B256, U256, keccak256};
+use lockstep_types::{Address, B256, L2BlockNumber, U256, block::legacy_block_hash, keccak256};
 use serde_json::{Value, json};
 
 use super::chain::{Chain, L1, L2};
@@ -13,6 +13,8 @@ use super::chain::{Chain, L1, L2};
 pub(crate) const MAIN_NODE: EndpointId = EndpointId(0);
 /// Endpoint of L1.
 pub(crate) const L1_NODE: EndpointId = EndpointId(1);
+/// Another endpoint of the main node.
+pub(crate) const OTHER_MAIN_NODE: EndpointId = EndpointId(2);
 
 /// L1 block of the commit of batch 1; each step of a batch is 10 blocks after the one before, and
 /// each batch one block after the one before.
@@ -26,6 +28,10 @@ pub(crate) type Failure = Arc<dyn Fn(EndpointId) -> Option<Result<Answer, NetErr
 /// What a test may change while the replica runs.
 #[derive(Clone)]
 pub(crate) struct Knobs {
+    /// The chain that the main node has.
+    pub(crate) chain: Arc<Chain>,
+    /// The chain that its other endpoint has.
+    pub(crate) other: Arc<Chain>,
     /// The newest block that the main node has.
     pub(crate) tip: u32,
     /// The newest batch with a root, and the newest with a commitment.
@@ -59,6 +65,8 @@ impl Upstream {
     pub(crate) fn new(chain: Arc<Chain>) -> Self {
         let batches = u32::try_from(chain.batches.len()).unwrap();
         let knobs = Knobs {
+            chain: chain.clone(),
+            other: chain.clone(),
             tip: chain.tip(),
             root_until: batches,
             steps_until: batches,
@@ -71,6 +79,16 @@ impl Upstream {
 
     pub(crate) fn set(&self, change: impl FnOnce(&mut Knobs)) {
         change(&mut self.knobs.lock().unwrap());
+    }
+
+    /// Every endpoint has `chain` from now on, whole.
+    pub(crate) fn switch_to(&self, chain: &Arc<Chain>) {
+        self.set(|knobs| {
+            (knobs.chain, knobs.other) = (chain.clone(), chain.clone());
+            knobs.tip = chain.tip();
+            knobs.root_until = u32::try_from(chain.batches.len()).unwrap();
+            knobs.steps_until = knobs.root_until;
+        });
     }
 
     /// Lies as `twist` says, until told otherwise.
@@ -109,8 +127,9 @@ impl Upstream {
         let one = |call: &Value| {
             let (method, params) = (call["method"].as_str().unwrap(), &call["params"]);
             let mut result = match endpoint {
-                MAIN_NODE => self.main_node(&knobs, method, params),
-                L1_NODE => self.l1(&knobs, method, params),
+                MAIN_NODE => main_node(&knobs, &knobs.chain, method, params),
+                OTHER_MAIN_NODE => main_node(&knobs, &knobs.other, method, params),
+                L1_NODE => l1(&knobs, method, params),
                 EndpointId(other) => panic!("no endpoint {other}"),
             };
             if let Some(twist) = &knobs.twist {
@@ -126,112 +145,133 @@ impl Upstream {
         };
         Ok(Answer::ok(answer.to_string()))
     }
+}
 
-    fn main_node(&self, knobs: &Knobs, method: &str, params: &Value) -> Value {
-        let chain = &self.chain;
-        let number = || u32::try_from(params[0].as_u64().unwrap()).unwrap();
-        let hash = || params[0].as_str().unwrap().parse::<B256>().unwrap();
-        match method {
-            "eth_chainId" => json!(format!("{:#x}", L2.0)),
-            "zks_L1ChainId" => json!(format!("{:#x}", L1.0)),
-            "eth_blockNumber" => json!(format!("{:#x}", knobs.tip)),
-            "en_genesisConfig" => json!(chain.genesis),
-            "zks_getMainContract" => diamond(),
-            "zks_getBytecodeByHash" => {
-                chain.bytecodes.get(&hash()).map_or(Value::Null, |code| json!(code.to_vec()))
+fn main_node(knobs: &Knobs, chain: &Chain, method: &str, params: &Value) -> Value {
+    let tip = knobs.tip.min(chain.tip());
+    let number = || u32::try_from(params[0].as_u64().unwrap()).unwrap();
+    let hash = || params[0].as_str().unwrap().parse::<B256>().unwrap();
+    match method {
+        "eth_chainId" => json!(format!("{:#x}", L2.0)),
+        "zks_L1ChainId" => json!(format!("{:#x}", L1.0)),
+        "eth_blockNumber" => json!(format!("{tip:#x}")),
+        "en_genesisConfig" => json!(chain.genesis),
+        "zks_getMainContract" => diamond(),
+        "zks_getBytecodeByHash" => {
+            chain.bytecodes.get(&hash()).map_or(Value::Null, |code| json!(code.to_vec()))
+        }
+        "eth_getStorageAt" => {
+            assert_eq!(params[2], json!("0x0"), "only genesis is asked for");
+            let key: U256 = params[1].as_str().unwrap().parse().unwrap();
+            let found =
+                chain.contracts.iter().find(|(at, _)| U256::from_be_bytes(at.into_word().0) == key);
+            json!(found.map_or(B256::ZERO, |(_, hash)| *hash))
+        }
+        "en_syncL2Block" => match number() {
+            0 => panic!("block 0 is never asked for"),
+            n if n > tip => Value::Null,
+            n => json!(chain.blocks[n as usize - 1]),
+        },
+        "zks_getL1BatchDetails" => batch_details(knobs, chain, number()),
+        "zks_getBlockDetails" => match number() {
+            n if n > tip => Value::Null,
+            n => block_details(chain, n),
+        },
+        other => panic!("the main node is asked for {other}"),
+    }
+}
+
+fn batch_details(knobs: &Knobs, chain: &Chain, number: u32) -> Value {
+    let batch = (number as usize).checked_sub(1).and_then(|i| chain.batches.get(i));
+    let Some(batch) = batch.filter(|batch| batch.last_block <= knobs.tip) else {
+        return Value::Null;
+    };
+    let has_root = number <= knobs.root_until;
+    let step = |kind| (number <= knobs.steps_until).then(|| step_hash(kind, number));
+    let at = (number <= knobs.steps_until).then_some("2024-01-01T00:00:00Z");
+    let chain_id = at.map(|_| L1.0);
+    json!({
+        "number": number, "timestamp": batch.timestamp, "l1TxCount": 9, "l2TxCount": 0,
+        "rootHash": has_root.then_some(batch.root.0),
+        "commitment": has_root.then_some(batch.commitment),
+        "status": "verified",
+        "commitTxHash": step("commit"), "committedAt": at, "commitChainId": chain_id,
+        "proveTxHash": step("prove"), "provenAt": at, "proveChainId": chain_id,
+        "executeTxHash": step("execute"), "executedAt": at, "executeChainId": chain_id,
+        "l1GasPrice": 7, "l2FairGasPrice": 250, "fairPubdataPrice": 9,
+        "baseSystemContractsHashes": {
+            "bootloader": chain.genesis.bootloader_hash,
+            "default_aa": chain.genesis.default_aa_hash,
+        },
+    })
+}
+
+fn l1(knobs: &Knobs, method: &str, params: &Value) -> Value {
+    match method {
+        "eth_chainId" => json!(format!("{:#x}", L1.0)),
+        "eth_getBlockByNumber" => {
+            let (latest, safe, finalized) = knobs.l1_tags;
+            let number = match params[0].as_str().unwrap() {
+                "latest" => Some(latest),
+                "safe" => safe,
+                "finalized" => finalized,
+                other => panic!("L1 is asked for block {other}"),
+            };
+            number.map_or(Value::Null, |number| json!({"number": format!("{number:#x}")}))
+        }
+        "eth_getTransactionReceipt" => {
+            let hash = params[0].as_str().unwrap().parse::<B256>().unwrap();
+            l1_receipt(&knobs.chain, hash)
+        }
+        other => panic!("L1 is asked for {other}"),
+    }
+}
+
+fn l1_receipt(chain: &Chain, hash: B256) -> Value {
+    let kinds = [
+        ("commit", "BlockCommit(uint256,bytes32,bytes32)"),
+        ("prove", "BlocksVerification(uint256,uint256)"),
+        ("execute", "BlockExecution(uint256,bytes32,bytes32)"),
+    ];
+    for ((kind, event), delay) in kinds.into_iter().zip([0, 10, 20]) {
+        for (number, batch) in (1_u32..).zip(&chain.batches) {
+            if step_hash(kind, number) != hash {
+                continue;
             }
-            "eth_getStorageAt" => {
-                assert_eq!(params[2], json!("0x0"), "only genesis is asked for");
-                let key: U256 = params[1].as_str().unwrap().parse().unwrap();
-                let found = chain
-                    .contracts
-                    .iter()
-                    .find(|(at, _)| U256::from_be_bytes(at.into_word().0) == key);
-                json!(found.map_or(B256::ZERO, |(_, hash)| *hash))
+            let n = |number: u32| B256::from(U256::from(number));
+            let mut topics = vec![keccak256(event), n(number)];
+            if kind == "prove" {
+                topics[1] = n(number - 1);
+                topics.push(n(number));
+            } else {
+                topics.extend([batch.root.0, batch.commitment]);
             }
-            "en_syncL2Block" => match number() {
-                0 => panic!("block 0 is never asked for"),
-                n if n > knobs.tip => Value::Null,
-                n => json!(chain.blocks[n as usize - 1]),
-            },
-            "zks_getL1BatchDetails" => self.batch_details(knobs, number()),
-            other => panic!("the main node is asked for {other}"),
+            let block = FIRST_L1_BLOCK + u64::from(number) + delay;
+            let log = json!({"address": diamond(), "topics": topics, "data": "0x"});
+            return json!({
+                "transactionHash": hash, "blockNumber": format!("{block:#x}"),
+                "status": "0x1", "logs": [log],
+            });
         }
     }
+    Value::Null
+}
 
-    fn batch_details(&self, knobs: &Knobs, number: u32) -> Value {
-        let batch = (number as usize).checked_sub(1).and_then(|i| self.chain.batches.get(i));
-        let Some(batch) = batch.filter(|batch| batch.last_block <= knobs.tip) else {
-            return Value::Null;
-        };
-        let has_root = number <= knobs.root_until;
-        let step = |kind| (number <= knobs.steps_until).then(|| step_hash(kind, number));
-        let at = (number <= knobs.steps_until).then_some("2024-01-01T00:00:00Z");
-        let chain_id = at.map(|_| L1.0);
-        json!({
-            "number": number, "timestamp": batch.timestamp, "l1TxCount": 9, "l2TxCount": 0,
-            "rootHash": has_root.then_some(batch.root.0),
-            "commitment": has_root.then_some(batch.commitment),
-            "status": "verified",
-            "commitTxHash": step("commit"), "committedAt": at, "commitChainId": chain_id,
-            "proveTxHash": step("prove"), "provenAt": at, "proveChainId": chain_id,
-            "executeTxHash": step("execute"), "executedAt": at, "executeChainId": chain_id,
-            "l1GasPrice": 7, "l2FairGasPrice": 250, "fairPubdataPrice": 9,
-            "baseSystemContractsHashes": {
-                "bootloader": self.chain.genesis.bootloader_hash,
-                "default_aa": self.chain.genesis.default_aa_hash,
-            },
-        })
-    }
-
-    fn l1(&self, knobs: &Knobs, method: &str, params: &Value) -> Value {
-        match method {
-            "eth_chainId" => json!(format!("{:#x}", L1.0)),
-            "eth_getBlockByNumber" => {
-                let (latest, safe, finalized) = knobs.l1_tags;
-                let number = match params[0].as_str().unwrap() {
-                    "latest" => Some(latest),
-                    "safe" => safe,
-                    "finalized" => finalized,
-                    other => panic!("L1 is asked for block {other}"),
-                };
-                number.map_or(Value::Null, |number| json!({"number": format!("{number:#x}")}))
-            }
-            "eth_getTransactionReceipt" => {
-                let hash = params[0].as_str().unwrap().parse::<B256>().unwrap();
-                self.l1_receipt(hash)
-            }
-            other => panic!("L1 is asked for {other}"),
+fn block_details(chain: &Chain, number: u32) -> Value {
+    let (hash, timestamp) = match number {
+        0 => (legacy_block_hash(L2BlockNumber(0)).0, 0),
+        n => {
+            let block = &chain.blocks[n as usize - 1];
+            (block.hash.unwrap(), block.timestamp)
         }
-    }
-
-    fn l1_receipt(&self, hash: B256) -> Value {
-        let kinds = [
-            ("commit", "BlockCommit(uint256,bytes32,bytes32)"),
-            ("prove", "BlocksVerification(uint256,uint256)"),
-            ("execute", "BlockExecution(uint256,bytes32,bytes32)"),
-        ];
-        for ((kind, event), delay) in kinds.into_iter().zip([0, 10, 20]) {
-            for (number, batch) in (1_u32..).zip(&self.chain.batches) {
-                if step_hash(kind, number) != hash {
-                    continue;
-                }
-                let n = |number: u32| B256::from(U256::from(number));
-                let mut topics = vec![keccak256(event), n(number)];
-                if kind == "prove" {
-                    topics[1] = n(number - 1);
-                    topics.push(n(number));
-                } else {
-                    topics.extend([batch.root.0, batch.commitment]);
-                }
-                let block = FIRST_L1_BLOCK + u64::from(number) + delay;
-                let log = json!({"address": diamond(), "topics": topics, "data": "0x"});
-                return json!({
-                    "transactionHash": hash, "blockNumber": format!("{block:#x}"),
-                    "status": "0x1", "logs": [log],
-                });
-            }
-        }
-        Value::Null
-    }
+    };
+    json!({
+        "number": number, "l1BatchNumber": 0, "timestamp": timestamp, "l1TxCount": 0,
+        "l2TxCount": 0, "rootHash": hash, "status": "sealed",
+        "l1GasPrice": 7, "l2FairGasPrice": 250, "operatorAddress": Address::ZERO,
+        "baseSystemContractsHashes": {
+            "bootloader": chain.genesis.bootloader_hash,
+            "default_aa": chain.genesis.default_aa_hash,
+        },
+    })
 }

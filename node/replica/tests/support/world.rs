@@ -8,10 +8,10 @@ use std::{
 };
 
 use jsonrpsee::RpcModule;
-use lockstep_io::Clock;
+use lockstep_io::{Clock, Io};
 use lockstep_io_memory::MemoryIo;
 use lockstep_pipeline::StageError;
-use lockstep_replica::{OpenError, Replica, ReplicaConfig, Status};
+use lockstep_replica::{OpenError, Operator, Replica, ReplicaConfig, RolledBack, Status};
 use lockstep_store::{Views, tables};
 use lockstep_types::{BatchSteps, L1BatchNumber};
 use lockstep_vm_toy::ToyVm;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::{
     chain::{Chain, L2},
+    disk::Disk,
     upstream::{L1_NODE, MAIN_NODE, Upstream},
 };
 
@@ -36,6 +37,7 @@ type Ended = Arc<Mutex<Option<Result<(), StageError>>>>;
 /// A disk, a network, and time.
 pub(crate) struct World {
     pub(crate) memory: MemoryIo,
+    pub(crate) disk: Disk,
     pub(crate) upstream: Upstream,
     pub(crate) config: ReplicaConfig,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Running {
     memory: MemoryIo,
     pub(crate) status: watch::Receiver<Status>,
     rpc: RpcModule<()>,
+    pub(crate) operator: Operator,
+    pub(crate) rolled_back: watch::Receiver<Option<RolledBack>>,
     ended: Ended,
 }
 
@@ -55,12 +59,15 @@ impl World {
         let answers = upstream.clone();
         memory.http.set_script(move |endpoint, request| answers.answer(endpoint, request));
         let config = ReplicaConfig::new(L2, vec![MAIN_NODE], vec![L1_NODE]);
-        Self { memory, upstream, config }
+        Self { memory, disk: Disk::default(), upstream, config }
+    }
+
+    fn io(&self) -> Io {
+        Io { stores: Arc::new(self.disk.clone()), ..self.memory.io() }
     }
 
     pub(crate) fn open(&self) -> Result<Replica, OpenError> {
-        let opening =
-            Replica::open(self.config.clone(), self.memory.io(), Arc::new(ToyVm::default()));
+        let opening = Replica::open(self.config.clone(), self.io(), Arc::new(ToyVm::default()));
         self.memory.block_on(Box::pin(opening))
     }
 
@@ -69,7 +76,8 @@ impl World {
     }
 
     pub(crate) fn run(&self, replica: Replica) -> Running {
-        let (status, rpc) = (replica.status(), replica.rpc());
+        let (status, rpc, operator) = (replica.status(), replica.rpc(), replica.operator());
+        let rolled_back = replica.rolled_back();
         let ended = Ended::default();
         let io = self.memory.io();
         let (stop, told) = (io.tasks.shutdown(), ended.clone());
@@ -78,13 +86,19 @@ impl World {
             *told.lock().unwrap() = Some(end);
         });
         drop(io.tasks.spawn("replica", run));
-        Running { memory: self.memory.clone(), status, rpc, ended }
+        Running { memory: self.memory.clone(), status, rpc, operator, rolled_back, ended }
     }
 
     /// The process dies; the next one finds the disk.
     pub(crate) fn restart(&mut self, running: Running) {
+        self.kill(Some(running));
+    }
+
+    /// As [`restart`](Self::restart), also if nothing runs.
+    pub(crate) fn kill(&mut self, running: Option<Running>) {
         drop(running);
         self.memory = self.memory.restart();
+        self.disk.next_life();
     }
 
     pub(crate) fn sleep(&self, time: Duration) {
@@ -108,8 +122,7 @@ impl World {
 
     /// Kills whatever runs and gives everything that is stored.
     pub(crate) fn dump(&mut self, running: Option<Running>) -> Tables {
-        drop(running);
-        self.memory = self.memory.restart();
+        self.kill(running);
         let (views, _writers) = self.views();
         let view = views.now();
         let rows = |table| view.dump(table).collect::<Result<Vec<_>, _>>().unwrap();
@@ -118,14 +131,13 @@ impl World {
 
     /// As [`dump`](Self::dump): the stored steps of a batch.
     pub(crate) fn steps(&mut self, running: Running, batch: u32) -> BatchSteps {
-        drop(running);
-        self.memory = self.memory.restart();
+        self.restart(running);
         let (views, _writers) = self.views();
         views.now().steps(L1BatchNumber(batch)).unwrap()
     }
 
     fn views(&self) -> (Views, lockstep_store::Writers) {
-        lockstep_store::open(&self.memory.stores).unwrap()
+        lockstep_store::open(&self.disk).unwrap()
     }
 }
 

@@ -228,3 +228,16 @@ pub struct BatchFeeInput {
     /// Price of a unit of gas on L1.
     pub l1_gas_price: u64,
 }
+
+/// Answer of `zks_estimateFee`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fee {
+    /// Gas it needs.
+    pub gas_limit: U256,
+    /// Price of a unit of gas.
+    pub max_fee_per_gas: U256,
+    /// Always zero.
+    pub max_priority_fee_per_gas: U256,
+    /// Highest gas for a byte of pubdata.
+    pub gas_per_pubdata_limit: U256,
+}

@@ -3,15 +3,27 @@
 //! Keys are written in the order of the reference node.
 
 mod block;
+mod call;
+mod fees;
 mod filter;
 mod receipt;
 mod tag;
+mod trace;
 mod transaction;
 
 pub use self::{
     block::{Block, BlockTransactions},
+    call::{
+        AccountOverride, AnyBytes, BlockOverrides, CallRequest, CodeOverride, Eip712Meta,
+        PaymasterParams, StateOverrides,
+    },
+    fees::FeeHistory,
     filter::{Filter, OneOrMany, TopicFilter},
     receipt::{L2ToL1Log, Log, Receipt},
     tag::{BlockId, BlockNumberOrTag},
+    trace::{
+        CallTrace, CallTraceKind, FlatAction, FlatCall, FlatResult, OfBlock, PrestateAccount,
+        PrestateAccounts, PrestateDiff, TraceOptions, TracerConfig,
+    },
     transaction::{Signature, Transaction},
 };

@@ -1,1 +1,5 @@
 //! Toy chains, run again.
+
+mod chain;
+mod rerun;
+mod trace;

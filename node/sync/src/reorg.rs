@@ -373,19 +373,19 @@ mod tests {
         let nothing = Word::Nothing("null".to_owned());
         let lie = Word::Lie("another chain".to_owned());
         let cases: [(&[Word], &str); 19] = [
-            (&[lie.clone()], "lies"),
+            (std::slice::from_ref(&lie), "lies"),
             (&[nothing.clone(), lie.clone()], "lies"),
             (&[lie.clone(), same(7)], "unknown"),
-            (&[lie, same(20)], "same"),
+            (&[lie.clone(), same(20)], "same"),
             (&[], "unknown"),
-            (&[nothing.clone()], "unknown"),
+            (std::slice::from_ref(&nothing), "unknown"),
             (&[same(20)], "same"),
             (&[same(19)], "unknown"),
             (&[nothing.clone(), same(20)], "same"),
             (&[same(3), same(20)], "same"),
             (&[fork(2, 12)], "reorg"),
             (&[fork(1, 8)], "reorg_below_final"),
-            (&[nothing, fork(2, 12)], "reorg"),
+            (&[nothing.clone(), fork(2, 12)], "reorg"),
             // One that is behind the fork does not stand by our side of it.
             (&[fork(2, 12), same(11)], "reorg"),
             (&[fork(2, 12), same(12)], "disputed"),

@@ -222,7 +222,7 @@ impl Chain {
         self.state.apply(&tip.final_writes);
         self.batches.push(Batch {
             root: self.state.root(),
-            commitment: keccak256(format!("commitment {batch}")),
+            commitment: keccak256(format!("commitment {batch} {}", self.state.root())),
             timestamp: timestamp.0,
             last_block: self.tip(),
         });

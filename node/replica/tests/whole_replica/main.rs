@@ -10,5 +10,6 @@ mod block_lies;
 mod follow;
 mod genesis;
 mod l1;
+mod reorg;
 mod roots;
 mod weather;

@@ -175,17 +175,16 @@ impl StageError {
             Self::Stopped => Reaction::Stop,
             Self::Reorg { last_common, .. } => Reaction::RollBack(*last_common),
             Self::RollBackAsked(to) => Reaction::RollBack(*to),
-            Self::Lie { peer: Peer::MainNode, .. } | Self::RootMismatch { .. } => {
-                Reaction::LookForReorg
-            }
+            Self::Lie { peer: Peer::MainNode, .. }
+            | Self::RootMismatch { .. }
+            | Self::CommitmentMismatch { .. }
+            | Self::L1Mismatch { .. } => Reaction::LookForReorg,
             Self::Lie { peer: Peer::L1, .. }
             | Self::UnknownVersion { .. }
             | Self::Execution(_)
             | Self::Inconsistent { .. }
             | Self::ReorgBelowFinal { .. }
             | Self::RollBackRefused(_)
-            | Self::CommitmentMismatch { .. }
-            | Self::L1Mismatch { .. }
             | Self::Store(_)
             | Self::Tree(_)
             | Self::Panicked { .. } => Reaction::HaltWrites,

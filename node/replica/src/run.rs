@@ -10,7 +10,7 @@ use lockstep_io::{BoxFuture, Stop, TaskEnd, node_select};
 use lockstep_pipeline::{Ending, Pipeline, Reaction, StageError};
 use lockstep_store::{RollbackWriter, StoreFault};
 use lockstep_sync::Finding;
-use lockstep_types::{L1BatchNumber, L2BlockNumber};
+use lockstep_types::L1BatchNumber;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -94,8 +94,9 @@ enum Next {
 
 /// Trouble with the main node that may pass.
 struct Trouble {
-    /// The newest block and agreed batch when it came: with newer ones, it is over.
-    at: (Option<L2BlockNumber>, Option<L1BatchNumber>),
+    /// What kind, and the block or batch that it is about.
+    what: (&'static str, u32),
+    /// How often it came in a row.
     count: u32,
 }
 
@@ -203,8 +204,8 @@ impl Supervisor {
         }
     }
 
-    /// Finds out whether `reason` is a reorg. If not, and if it has come before without anything
-    /// new since, writes halt; otherwise it may have passed.
+    /// Finds out whether `reason` is a reorg. If not, and if the same has come before, writes halt;
+    /// otherwise it may have passed.
     async fn look_for_reorg(&mut self, reason: StageError) -> Next {
         warn!(%reason, "does the main node have another chain?");
         let finding = node_select! {
@@ -248,14 +249,32 @@ impl Supervisor {
         !roots.is_empty() && !roots.contains(ours)
     }
 
-    /// Counts trouble that came again before anything new was stored.
+    /// Counts trouble that comes again about the same block or batch.
     fn count(&mut self, reason: &StageError) -> Result<&Trouble, StoreFault> {
-        let view = self.core.views.now();
-        let at = (view.head()?, view.agreed_batch()?);
-        let before = self.trouble.take().filter(|trouble| trouble.at == at);
+        let about = match reason {
+            StageError::RootMismatch { batch, .. }
+            | StageError::CommitmentMismatch { batch, .. }
+            | StageError::L1Mismatch { batch, .. } => batch.0,
+            // About the block after the newest: with a newer one, it is over.
+            StageError::Unavailable { .. }
+            | StageError::Lie { .. }
+            | StageError::UnknownVersion { .. }
+            | StageError::Execution(_)
+            | StageError::Inconsistent { .. }
+            | StageError::Reorg { .. }
+            | StageError::ReorgBelowFinal { .. }
+            | StageError::RollBackRefused(_)
+            | StageError::RollBackAsked(_)
+            | StageError::Store(_)
+            | StageError::Tree(_)
+            | StageError::Panicked { .. }
+            | StageError::Stopped => self.core.views.now().head()?.unwrap_or_default().0,
+        };
+        let what = (reason.code(), about);
+        let before = self.trouble.take().filter(|trouble| trouble.what == what);
         let count = before.map_or(0, |trouble| trouble.count) + 1;
         info!(%reason, count, "trouble with the main node");
-        Ok(self.trouble.insert(Trouble { at, count }))
+        Ok(self.trouble.insert(Trouble { what, count }))
     }
 
     /// Halts because of what the main node stands by, after telling what is known of it.

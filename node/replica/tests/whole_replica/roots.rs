@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_io::Clock;
 use serde_json::{Value, json};
 
 use crate::support::world::{BATCHES, Running, World};
@@ -33,6 +34,26 @@ fn a_wrong_root_halts_and_the_api_keeps_serving() {
         let agreed = world.dump(Some(running))["claims"].len();
         assert_eq!(agreed, batch as usize - 1, "batches before the wrong one are agreed on");
     }
+}
+
+#[test]
+fn a_wrong_root_halts_also_while_blocks_go_on() {
+    let world = World::new();
+    let clock = world.memory.clock.clone();
+    world.upstream.twist(move |method, params, result| {
+        let seconds = clock.mono().0 / 1_000_000_000;
+        match method {
+            "zks_getL1BatchDetails" if params[0] == json!(1) && !result.is_null() => {
+                result["rootHash"] = json!(format!("0x{}", "11".repeat(32)));
+            }
+            "eth_blockNumber" => *result = json!(format!("{:#x}", seconds.min(24))),
+            _ => {}
+        }
+    });
+    let running = world.start();
+    assert!(running.within(Duration::from_secs(20), |running| running.halted().is_some()));
+    assert!(running.head() < world.upstream.chain.tip(), "{}", running.head());
+    assert_eq!(running.halted().unwrap().0, "root_mismatch");
 }
 
 #[test]

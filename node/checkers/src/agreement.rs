@@ -1,6 +1,7 @@
-//! Roots against the main node: every batch, in order, as soon as both sides have its root.
+//! Roots and commitments against the main node: every batch, in order, as soon as both sides have
+//! them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lockstep_io::{Clock, Io, node_select};
 use lockstep_pipeline::{Peer, StageError};
@@ -19,11 +20,18 @@ pub struct AgreementConfig {
     pub poll_interval: Duration,
     /// Newest batches whose missing commitments are asked for again.
     pub commitments_max: u32,
+    /// Another commitment than ours is believed to be announced when it was read this often.
+    pub reads_max: u32,
 }
 
 impl Default for AgreementConfig {
     fn default() -> Self {
-        Self { batches_max: 50, poll_interval: Duration::from_secs(2), commitments_max: 200 }
+        Self {
+            batches_max: 50,
+            poll_interval: Duration::from_secs(2),
+            commitments_max: 200,
+            reads_max: 3,
+        }
     }
 }
 
@@ -31,10 +39,10 @@ impl Default for AgreementConfig {
 pub type RootOf =
     Arc<dyn Fn(&ChainView, L1BatchNumber) -> Result<Option<StateRoot>, StageError> + Send + Sync>;
 
-/// Compares the root of each batch with the one that the main node announces, and keeps the
-/// announced commitment for later.
+/// Compares the root of each batch with the one that the main node announces, keeps the announced
+/// commitment, and compares that when our own is there.
 ///
-/// A root that the main node does not have yet is waited for; it is never taken as different.
+/// What the main node does not have yet is waited for; it is never taken as different.
 pub struct Agreement {
     clock: Arc<dyn Clock>,
     main_node: MainNode,
@@ -45,6 +53,8 @@ pub struct Agreement {
     rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
     root_of: RootOf,
     agreed: watch::Sender<L1BatchNumber>,
+    /// A batch with another commitment at the main node, and how often that was read.
+    doubt: Option<(L1BatchNumber, u32)>,
 }
 
 impl std::fmt::Debug for Agreement {
@@ -79,6 +89,7 @@ impl Agreement {
             rooted,
             root_of,
             agreed: watch::Sender::new(agreed),
+            doubt: None,
         })
     }
 
@@ -98,7 +109,11 @@ impl Agreement {
                 }
                 Err(error) => return error,
             };
-            if compared {
+            let goes_on = match self.compare_commitments().await {
+                Ok(goes_on) => goes_on,
+                Err(error) => return error,
+            };
+            if compared || goes_on {
                 continue;
             }
             if let Err(error) = self.learn_commitments().await {
@@ -143,7 +158,7 @@ impl Agreement {
                 mismatch = Some(StageError::RootMismatch { batch: number, ours, theirs });
                 break;
             }
-            let commitment = details.commitment.map(Commitment);
+            let commitment = not_doubted(&view, number, details.commitment.map(Commitment))?;
             claims.push(BatchClaim { number, root: Some(theirs), commitment });
         }
         let agreed = claims.last().map(|claim| claim.number);
@@ -181,19 +196,109 @@ impl Agreement {
             return Ok(());
         }
         let Ok(details) = self.main_node.batch_details(&numbers).await else { return Ok(()) };
-        let learned: Vec<_> = without
+        let learned: Vec<BatchClaim> = without
             .into_iter()
             .zip(details)
             .filter_map(|(claim, details)| {
-                let commitment = Commitment(details?.commitment?);
-                Some(BatchClaim { commitment: Some(commitment), ..claim })
+                let commitment = Some(Commitment(details?.commitment?));
+                match not_doubted(&view, claim.number, commitment) {
+                    Ok(None) => None,
+                    Ok(commitment) => Some(Ok(BatchClaim { commitment, ..claim })),
+                    Err(error) => Some(Err(error)),
+                }
             })
-            .collect();
+            .collect::<Result<_, StageError>>()?;
         if !learned.is_empty() {
             self.writer.persist(&learned, None)?;
         }
         Ok(())
     }
+
+    /// Compares the next commitments of ours with those that the main node announces. Returns
+    /// whether there may be more at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::CommitmentMismatch`] if every read gave another one than ours, and
+    /// [`StageError::Store`]; silence of the main node is no error here.
+    async fn compare_commitments(&mut self) -> Result<bool, StageError> {
+        let view = self.views.now();
+        let agreed = *self.agreed.borrow();
+        let first = view.compared_batch()?.unwrap_or_default().min(agreed).next();
+        let last = view.newest_commitment()?.unwrap_or_default().min(agreed);
+        let mut claims = Vec::new();
+        for number in (first.0..=last.0).take(self.config.batches_max.max(1)).map(L1BatchNumber) {
+            let (Some(claim), Some(ours)) = (view.claim(number)?, view.commitment(number)?) else {
+                break;
+            };
+            claims.push((claim, ours.commitment));
+        }
+        let Some((newest, _)) = claims.last() else { return Ok(false) };
+        let newest = newest.number;
+        let is_open = |(claim, ours): &&(BatchClaim, Commitment)| claim.commitment != Some(*ours);
+        let open: Vec<_> = claims.iter().filter(is_open).map(|(claim, _)| claim.number).collect();
+        if open.is_empty() {
+            self.writer.persist_compared(&[], newest)?;
+            self.doubt = None;
+            return Ok(true);
+        }
+        let Ok(details) = self.main_node.batch_details(&open).await else { return Ok(false) };
+        let announced = open.iter().zip(details);
+        let announced: BTreeMap<_, _> = announced
+            .filter_map(|(number, details)| Some((*number, Commitment(details?.commitment?))))
+            .collect();
+        let (mut corrected, mut compared, mut mismatch) = (Vec::new(), None, None);
+        for (claim, ours) in claims {
+            if claim.commitment != Some(ours) {
+                match announced.get(&claim.number) {
+                    None => break, // The main node has not computed it yet.
+                    Some(theirs) if *theirs == ours => {
+                        corrected.push(BatchClaim { commitment: Some(ours), ..claim });
+                    }
+                    Some(theirs) => {
+                        let (batch, theirs) = (claim.number, *theirs);
+                        mismatch = Some(StageError::CommitmentMismatch { batch, ours, theirs });
+                        break;
+                    }
+                }
+            }
+            compared = Some(claim.number);
+        }
+        if let Some(compared) = compared {
+            self.writer.persist_compared(&corrected, compared)?;
+            debug!(l1_batch = compared.0, "commitments are equal");
+        }
+        match mismatch {
+            Some(mismatch) => self.doubt(compared.map_or(first, L1BatchNumber::next), mismatch),
+            None => Ok(compared == Some(newest)),
+        }
+    }
+
+    /// Notes that the commitment of `batch` differs, and waits for the next read.
+    ///
+    /// # Errors
+    ///
+    /// `mismatch`, if it was there at every read.
+    fn doubt(&mut self, batch: L1BatchNumber, mismatch: StageError) -> Result<bool, StageError> {
+        let before =
+            self.doubt.filter(|(doubted, _)| *doubted == batch).map_or(0, |(_, reads)| reads);
+        self.doubt = Some((batch, before + 1));
+        if before + 1 >= self.config.reads_max {
+            return Err(mismatch);
+        }
+        warn!(%mismatch, reads = before + 1, "commitments seem to differ; asking again");
+        Ok(false)
+    }
+}
+
+/// The announced commitment, unless ours is known and another one: then it is compared first.
+fn not_doubted(
+    view: &ChainView,
+    number: L1BatchNumber,
+    announced: Option<Commitment>,
+) -> Result<Option<Commitment>, StageError> {
+    let ours = view.commitment(number)?.map(|ours| ours.commitment);
+    Ok(announced.filter(|announced| ours.is_none_or(|ours| ours == *announced)))
 }
 
 fn unavailable(error: UpstreamError) -> StageError {

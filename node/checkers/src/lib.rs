@@ -3,5 +3,14 @@
 #![warn(missing_docs)]
 
 mod agreement;
+mod commitments;
+mod l1_commits;
 
-pub use self::agreement::{Agreement, AgreementConfig, RootOf};
+pub use self::{
+    agreement::{Agreement, AgreementConfig, RootOf},
+    commitments::{CommitmentOf, Commitments, CommitmentsConfig},
+    l1_commits::{
+        CommitDifference, ContractSource, L1Commits, L1CommitsConfig, L1CommitsParts,
+        SettlementLayer,
+    },
+};

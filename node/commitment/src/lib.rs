@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod blobs;
 pub mod bootloader_heap;
+pub mod commit_tx;
 pub mod events_queue;
 pub mod l2_to_l1;
 pub mod poseidon2;
@@ -22,8 +23,12 @@ use lockstep_types::{
     B256, BaseSystemContracts, Commitment, LeafIndex, ProtocolVersion, StateRoot, keccak256,
 };
 
-pub use self::batch::{
-    Aux, CommitmentError, CommitmentInput, CommitmentParts, DiffsAux, ListsAux, batch_commitment,
+pub use self::{
+    batch::{
+        Aux, CommitmentError, CommitmentInput, CommitmentParts, DiffsAux, ListsAux,
+        batch_commitment,
+    },
+    commit_tx::commit_difference,
 };
 
 /// Blobs that the auxiliary output names, from v23 on.

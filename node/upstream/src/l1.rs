@@ -1,6 +1,6 @@
 //! L1, or another settlement layer, as typed calls.
 
-use lockstep_types::{Address, B256, Bytes, ChainId};
+use lockstep_types::{Address, B256, Bytes, ChainId, U256};
 use lockstep_wire::quantity::lenient::Lenient;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{json, value::RawValue};
@@ -40,6 +40,17 @@ pub struct L1Receipt {
     pub block_number: u64,
     /// Its events, in order.
     pub logs: Vec<L1Log>,
+}
+
+/// What a transaction on L1 asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L1Transaction {
+    /// The L1 block that it is in.
+    pub block_number: u64,
+    /// Input of the call.
+    pub input: Bytes,
+    /// Versioned hashes of its blobs; `None` if L1 names none.
+    pub blob_versioned_hashes: Option<Vec<B256>>,
 }
 
 /// An event on L1.
@@ -82,6 +93,38 @@ impl L1 {
     pub async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Option<L1Receipt>>, UpstreamError> {
         let asks = hashes.iter().map(|hash| receipt(*hash)).collect();
         self.rpc.ask_many(asks).await.into_iter().collect()
+    }
+
+    /// What the transactions `hashes` asked for, in their order; `None` for those that L1 does not
+    /// know or that are in no block.
+    pub async fn transactions(
+        &self,
+        hashes: &[B256],
+    ) -> Result<Vec<Option<L1Transaction>>, UpstreamError> {
+        let asks = hashes.iter().map(|hash| transaction(*hash)).collect();
+        self.rpc.ask_many(asks).await.into_iter().collect()
+    }
+
+    /// The contract of chain `chain` here, as the bridgehub at `bridgehub` says; zero if it has
+    /// none.
+    pub async fn contract_of(
+        &self,
+        bridgehub: Address,
+        chain: ChainId,
+    ) -> Result<Address, UpstreamError> {
+        const METHOD: &str = "eth_call";
+        // `getZKChain(uint256)`.
+        let mut data = vec![0xe6, 0x80, 0xc4, 0xc1];
+        data.extend(U256::from(chain.0).to_be_bytes::<32>());
+        let call = json!([{"to": bridgehub, "data": Bytes::from(data)}, "latest"]);
+        let read = |result: &RawValue| {
+            let word: B256 = read(METHOD, result)?;
+            if word[..12].iter().any(|byte| *byte != 0) {
+                return Err(BadAnswer::malformed(METHOD, format_args!("{word} is no address")));
+            }
+            Ok(Address::from_word(word))
+        };
+        self.rpc.ask(Ask { method: METHOD, params: call, read: Box::new(read) }).await
     }
 }
 
@@ -163,6 +206,35 @@ fn receipt(hash: B256) -> Ask<Option<L1Receipt>> {
             success: json.status == Lenient(1),
             block_number,
             logs: json.logs.into_iter().filter(|log| log.removed != Some(true)).map(log).collect(),
+        }))
+    };
+    Ask { method: METHOD, params: json!([hash]), read: Box::new(read) }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionJson {
+    hash: B256,
+    /// Absent while the transaction is in no block.
+    #[serde(default)]
+    block_number: Option<Lenient>,
+    input: Bytes,
+    #[serde(default)]
+    blob_versioned_hashes: Option<Vec<B256>>,
+}
+
+fn transaction(hash: B256) -> Ask<Option<L1Transaction>> {
+    const METHOD: &str = "eth_getTransactionByHash";
+    let read = move |result: &RawValue| {
+        let Some(json) = read::<Option<TransactionJson>>(METHOD, result)? else { return Ok(None) };
+        if json.hash != hash {
+            let detail = format!("asked for {hash}, the answer is {}", json.hash);
+            return Err(BadAnswer::malformed(METHOD, detail));
+        }
+        Ok(json.block_number.map(|Lenient(block_number)| L1Transaction {
+            block_number,
+            input: json.input,
+            blob_versioned_hashes: json.blob_versioned_hashes,
         }))
     };
     Ask { method: METHOD, params: json!([hash]), read: Box::new(read) }

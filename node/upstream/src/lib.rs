@@ -21,7 +21,7 @@ pub use self::{
     check::{BlockLie, check_block},
     config::UpstreamConfig,
     error::UpstreamError,
-    l1::{L1, L1Log, L1Receipt, L1Tags},
+    l1::{L1, L1Log, L1Receipt, L1Tags, L1Transaction},
     main_node::MainNode,
     rpc::RpcClient,
 };

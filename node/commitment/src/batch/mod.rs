@@ -1,8 +1,9 @@
 //! The commitment of a batch, from what the store has of it.
 
 use lockstep_types::{
-    B256, BaseSystemContracts, BatchHeader, BatchWrite, Commitment, CommitmentInputs, L2ToL1Log,
-    LeafIndex, ProtocolVersion, PubdataType, StateRoot, keccak256,
+    B256, BaseSystemContracts, BatchCommitment, BatchHeader, BatchWrite, Commitment,
+    CommitmentInputs, DiffHashes, L1BatchNumber, L2ToL1Log, LeafIndex, ProtocolVersion,
+    PubdataType, StateRoot, keccak256,
 };
 
 use crate::{
@@ -59,6 +60,29 @@ pub struct CommitmentParts {
     pub l2_to_l1_root: B256,
     /// What the batch did.
     pub aux: Aux,
+}
+
+impl CommitmentParts {
+    /// What is kept of them.
+    pub fn to_stored(&self, number: L1BatchNumber) -> BatchCommitment {
+        let diffs = match &self.aux {
+            Aux::Lists(_) => None,
+            Aux::Diffs(aux) => Some(DiffHashes {
+                state_diffs_hash: aux.state_diffs_hash,
+                heap_hash: aux.heap_hash,
+                events_queue_hash: aux.events_queue_hash,
+            }),
+        };
+        BatchCommitment {
+            number,
+            commitment: self.commitment,
+            pass_through_hash: self.pass_through_hash,
+            meta_hash: self.meta_hash,
+            aux_hash: self.aux_hash,
+            l2_to_l1_root: self.l2_to_l1_root,
+            diffs,
+        }
+    }
 }
 
 /// What the batch did, in the form of its version.

@@ -1,9 +1,9 @@
 //! L1's methods.
 
-use lockstep_types::{Address, B256, Bytes, ChainId};
+use lockstep_types::{Address, B256, Bytes, ChainId, U256};
 
 use super::*;
-use crate::{L1, L1Log, L1Receipt, L1Tags};
+use crate::{L1, L1Log, L1Receipt, L1Tags, L1Transaction};
 
 fn saying(say: impl Fn(&str, &Value) -> Said + Send + Sync + 'static) -> (World, L1) {
     let world = World::new();
@@ -119,4 +119,64 @@ fn a_receipt_of_another_transaction_is_no_answer() {
         let answer = world.memory.block_on(l1.receipts(&[MINED]));
         assert!(matches!(answer, Err(UpstreamError::Malformed { .. })), "{field}: {answer:?}");
     }
+}
+
+#[test]
+fn transactions_come_in_order_and_only_those_in_a_block() {
+    let (world, l1) = saying(|method, params| {
+        assert_eq!(method, "eth_getTransactionByHash");
+        let hash = &params[0];
+        let tx = json!({"hash": hash, "blockNumber": "0x10", "input": "0x0102", "blobs": ["0x"]});
+        if *hash == json!(MINED) {
+            result(with(tx, "blobVersionedHashes", json!([B256::repeat_byte(5)])))
+        } else if *hash == json!(UNDONE) {
+            result(tx)
+        } else if *hash == json!(PENDING) {
+            result(with(tx, "blockNumber", Value::Null))
+        } else {
+            result(Value::Null)
+        }
+    });
+    let asked = l1.transactions(&[UNKNOWN, UNDONE, PENDING, MINED]);
+    let asked = world.memory.block_on(asked).unwrap();
+    let tx = |blob_versioned_hashes| {
+        let input = Bytes::from_static(&[1, 2]);
+        Some(L1Transaction { block_number: 16, input, blob_versioned_hashes })
+    };
+    assert_eq!(asked, [None, tx(None), None, tx(Some(vec![B256::repeat_byte(5)]))]);
+}
+
+#[test]
+fn another_transaction_is_no_answer() {
+    for (field, value) in [
+        ("hash", json!(UNDONE)),
+        ("hash", json!(null)),
+        ("blockNumber", json!("17")),
+        ("input", json!(null)),
+        ("input", json!("0x012")),
+        ("blobVersionedHashes", json!([1])),
+    ] {
+        let honest = json!({"hash": MINED, "blockNumber": "0x10", "input": "0x"});
+        let damaged = with(honest, field, value);
+        let (world, l1) = saying(move |_, _| result(damaged.clone()));
+        let answer = world.memory.block_on(l1.transactions(&[MINED]));
+        assert!(matches!(answer, Err(UpstreamError::Malformed { .. })), "{field}: {answer:?}");
+    }
+}
+
+#[test]
+fn the_bridgehub_names_the_contract_of_a_chain() {
+    let (hub, contract) = (Address::repeat_byte(7), Address::repeat_byte(8));
+    let ask = |said: Value| {
+        let (world, l1) = saying(move |method, params| {
+            let data = format!("0xe680c4c1{:064x}", U256::from(271));
+            assert_eq!((method, &params[0]), ("eth_call", &json!({"to": hub, "data": data})));
+            result(said.clone())
+        });
+        world.memory.block_on(l1.contract_of(hub, ChainId(271)))
+    };
+    assert_eq!(ask(json!(contract.into_word())), Ok(contract));
+    let answer = ask(json!(B256::repeat_byte(1)));
+    assert!(matches!(answer, Err(UpstreamError::Malformed { .. })), "{answer:?}");
+    assert!(matches!(ask(json!("0x")), Err(UpstreamError::Malformed { .. })));
 }

@@ -5,6 +5,8 @@
 mod agreement;
 mod commitments;
 mod l1_commits;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     agreement::{Agreement, AgreementConfig, RootOf},

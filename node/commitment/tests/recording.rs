@@ -7,18 +7,21 @@
 use std::collections::BTreeMap;
 
 use lockstep_commitment::{
-    DiffsAux, blobs,
+    CommitmentInput, DiffsAux, blobs,
     blobs::BlobHashes,
-    commitment,
+    commit_difference, commitment,
     events_queue::events_queue_hash,
     meta_hash, pass_through_hash,
     system_logs::{SystemLog, system_logs_hash},
 };
 use lockstep_testvectors::{MainNodeRecording, Recording, recordings_for};
 use lockstep_types::{
-    Address, B256, BaseSystemContracts, BytecodeHash, Commitment, Event, L2ToL1Log, LeafIndex,
-    ProtocolVersion, StateRoot,
+    Address, B256, BaseSystemContracts, BatchCommitment, BatchHeader, BytecodeHash, CommitBody,
+    Commitment, CommitmentInputs, DiffHashes, Event, L1BatchNumber, L2BlockNumber, L2ToL1Log,
+    LeafIndex, ProtocolVersion, PubdataType, StateRoot, U256, UnixSeconds, alloy_primitives::uint,
+    keccak256,
 };
+use lockstep_wire::commit::{CommitCall, CommitForm};
 use serde_json::{Value, json};
 
 /// `commitBatchesSharedBridge(address,uint256,uint256,bytes)`.
@@ -230,5 +233,138 @@ fn events_queues_of_the_recorded_chain_are_what_its_l1_was_told() {
             checked += 1;
         }
         assert!(checked > 0, "{} has events of committed batches", recording.name());
+    }
+}
+
+/// Order of the field that Ethereum's blobs are made of.
+const MODULUS: U256 =
+    uint!(0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001_U256);
+
+fn inverse(value: U256) -> U256 {
+    value.pow_mod(MODULUS - U256::from(2), MODULUS)
+}
+
+/// The bytes that a blob was made of: the slow way, and independent of the crate's own.
+///
+/// A blob holds values at roots of unity in bit-reversed order; the coefficients, the highest
+/// first, are 31 bytes each.
+fn unpacked(blob: &[u8]) -> Vec<u8> {
+    let count = 4096_usize;
+    let mut values: Vec<_> = blob.chunks(32).map(U256::from_be_slice).collect();
+    // 7 generates the field's units.
+    let root = U256::from(7).pow_mod((MODULUS - U256::from(1)) / U256::from(count), MODULUS);
+    let back = inverse(root);
+    // Decimation in time takes values in bit-reversed order, as they are.
+    let mut half = 1;
+    while half < count {
+        let step = back.pow_mod(U256::from(count / (2 * half)), MODULUS);
+        for start in (0..count).step_by(2 * half) {
+            let mut twiddle = U256::from(1);
+            for at in start..start + half {
+                let odd = values[at + half].mul_mod(twiddle, MODULUS);
+                let even = values[at];
+                values[at] = even.add_mod(odd, MODULUS);
+                values[at + half] = even.add_mod(MODULUS - odd, MODULUS);
+                twiddle = twiddle.mul_mod(step, MODULUS);
+            }
+        }
+        half *= 2;
+    }
+    let scale = inverse(U256::from(count));
+    let piece = |value: &U256| {
+        let bytes: [u8; 32] = value.mul_mod(scale, MODULUS).to_le_bytes();
+        assert_eq!(bytes[31], 0, "a piece has 31 bytes");
+        bytes[..31].to_vec()
+    };
+    values.iter().rev().flat_map(piece).collect()
+}
+
+/// Pubdata without the zeros that fill up its blobs: as long as the hash beside it says.
+fn without_filling(mut padded: Vec<u8>, hash: B256) -> Vec<u8> {
+    let used = padded.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    for end in used..=padded.len() {
+        if keccak256(&padded[..end]) == hash {
+            padded.truncate(end);
+            return padded;
+        }
+    }
+    panic!("no prefix of the blobs has the hash that the DA validator saw");
+}
+
+/// What is ours comes from the main node, and the pubdata out of the blobs; heap, events, system
+/// logs and the state diffs' hash, which take a VM, are those that the commitment was shown above
+/// to be made of.
+#[test]
+#[expect(clippy::print_stdout, reason = "the count is the point")]
+fn every_commit_transaction_of_the_recorded_chain_is_accepted() {
+    for recording in recordings_for("commit transactions") {
+        let main_node = recording.main_node();
+        let l1 = recording.l1().expect("the recording has an L1");
+        let transactions =
+            l1.blocks.iter().flat_map(|block| block["transactions"].as_array().unwrap());
+        let mut accepted = 0;
+        let mut seen = 0;
+        for tx in transactions.filter(|tx| tx["input"].as_str().unwrap().starts_with(COMMIT)) {
+            seen += 1;
+            let call = CommitCall::decode(&bytes(&tx["input"]).into()).unwrap();
+            assert_eq!(call.form, CommitForm::EncodedByAddress);
+            let tx_blobs: Vec<B256> =
+                serde_json::from_value(tx["blobVersionedHashes"].clone()).unwrap();
+            let blobs = tx["blobs"].as_array().unwrap().iter();
+            let padded: Vec<u8> = blobs.flat_map(|blob| unpacked(&bytes(blob))).collect();
+            assert_eq!(call.batches.len(), 1, "the recorded chain commits batches one by one");
+            let theirs = &call.batches[0];
+            let CommitBody::Diffs(body) = &theirs.body else { panic!("v29 has diffs") };
+            let pubdata = without_filling(padded, word(&body.da_input, 1));
+            let known = details(&main_node, theirs.number);
+            let number = u32::try_from(theirs.number).unwrap();
+            let header = BatchHeader {
+                number: L1BatchNumber(number),
+                timestamp: UnixSeconds(known["timestamp"].as_u64().unwrap()),
+                version: VERSION,
+                first_block: L2BlockNumber(0),
+                last_block: L2BlockNumber(0),
+                l1_tx_count: u32::try_from(known["l1TxCount"].as_u64().unwrap()).unwrap(),
+                l2_tx_count: 0,
+                next_leaf_index: LeafIndex(theirs.next_leaf_index),
+                priority_ops_hash: theirs.priority_ops_hash,
+            };
+            let ours = BatchCommitment {
+                number: header.number,
+                commitment: Commitment(B256::ZERO),
+                pass_through_hash: B256::ZERO,
+                meta_hash: B256::ZERO,
+                aux_hash: B256::ZERO,
+                l2_to_l1_root: B256::ZERO,
+                diffs: Some(DiffHashes {
+                    state_diffs_hash: word(&body.da_input, 0),
+                    heap_hash: body.heap_hash,
+                    events_queue_hash: body.events_queue_hash,
+                }),
+            };
+            let inputs = CommitmentInputs {
+                system_logs: body.system_logs.as_chunks().0.iter().map(log).collect(),
+                pubdata: Some(pubdata.into()),
+                ..CommitmentInputs::default()
+            };
+            let root = known["rootHash"].as_str().map_or(theirs.root, |root| root.parse().unwrap());
+            let input = CommitmentInput {
+                header: &header,
+                root: StateRoot(root),
+                first_new_leaf_index: LeafIndex(0),
+                contracts: &BaseSystemContracts::default(),
+                pubdata_type: PubdataType::Rollup,
+                inputs: &inputs,
+                writes: &[],
+                events: &[],
+                l2_to_l1_logs: &[],
+                aggregation_root: B256::ZERO,
+            };
+            let difference = commit_difference(&input, &ours, theirs, Some(&tx_blobs)).unwrap();
+            assert_eq!(difference, None, "batch {number}");
+            accepted += 1;
+        }
+        println!("{}: {accepted} of {seen} commit transactions accepted", recording.name());
+        assert!(accepted > 0 && accepted == seen);
     }
 }

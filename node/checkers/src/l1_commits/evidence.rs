@@ -62,14 +62,12 @@ pub(super) fn receipt_difference(
             && log.topics.first() == Some(&COMMITTED)
             && log.topics.get(1) == Some(&number)
     };
-    let mut difference = None;
-    for log in receipt.logs.iter().filter(is_ours) {
-        difference = event_difference(ours, log);
-        if difference.is_none() {
-            return None;
-        }
+    let events = receipt.logs.iter().filter(is_ours);
+    let mut differences: Vec<_> = events.map(|log| event_difference(ours, log)).collect();
+    if differences.iter().any(Option::is_none) {
+        return None;
     }
-    difference.or_else(|| {
+    differences.pop().flatten().or_else(|| {
         let ours = format!("of {} for batch {}", target.contract, ours.number());
         Some(Difference::new("event BlockCommit", ours, "none"))
     })

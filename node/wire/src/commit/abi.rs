@@ -59,7 +59,8 @@ impl Tuple {
 
     /// What the offset at `index` points to.
     fn at(&self, index: usize) -> Result<Bytes, CommitError> {
-        let offset = usize::try_from(self.u64(index)?).map_err(|_| CommitError::TooLarge)?;
+        let offset =
+            usize::try_from(self.u64(index)?).map_err(|_too_large| CommitError::TooLarge)?;
         if offset > self.0.len() {
             return Err(CommitError::TooShort);
         }
@@ -103,7 +104,7 @@ impl Tuple {
     /// The count that begins what the offset at `index` points to, and what follows it.
     fn counted(&self, index: usize) -> Result<(usize, Bytes), CommitError> {
         let there = Self(self.at(index)?);
-        let count = usize::try_from(there.u64(0)?).map_err(|_| CommitError::TooLarge)?;
+        let count = usize::try_from(there.u64(0)?).map_err(|_too_large| CommitError::TooLarge)?;
         Ok((count, there.0.slice(WORD..)))
     }
 }

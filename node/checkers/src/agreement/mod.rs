@@ -1,6 +1,9 @@
 //! Roots and commitments against the main node: every batch, in order, as soon as both sides have
 //! them.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lockstep_io::{Clock, Io, node_select};

@@ -1,5 +1,8 @@
 //! Commitments of our own: one for every batch in the tree, behind everything else.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures::{StreamExt, stream::FuturesOrdered};

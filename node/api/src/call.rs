@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Methods {
     module: RpcModule<()>,
-    context: Arc<ApiContext>,
+    pub(crate) context: Arc<ApiContext>,
 }
 
 impl Methods {
@@ -49,6 +49,18 @@ impl Methods {
             let (context, method) = (Arc::clone(&context), method.clone());
             answer(name, context, params, method)
         };
+        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+    }
+
+    /// Adds a method that waits for something itself.
+    pub(crate) fn add_async<Answer>(
+        &mut self,
+        name: &'static str,
+        method: impl Fn(Params<'static>) -> Answer + Clone + Send + Sync + 'static,
+    ) where
+        Answer: Future<Output = Result<Box<RawValue>, ErrorObjectOwned>> + Send + 'static,
+    {
+        let callback = move |params, _: Arc<()>, _| method(params);
         self.module.register_async_method(name, callback).expect("names of methods are distinct");
     }
 
@@ -91,7 +103,7 @@ where
 #[derive(Debug)]
 pub(crate) struct Call {
     /// The chain when the request began.
-    pub(crate) view: ChainView,
+    pub(crate) view: Arc<ChainView>,
     /// Limits.
     pub(crate) config: ApiConfig,
     /// The newest block of the main node, as far as known.
@@ -99,9 +111,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn new(context: &ApiContext) -> Self {
+    pub(crate) fn new(context: &ApiContext) -> Self {
         let ApiContext { views, tasks: _, config, sync } = context;
-        Self { view: views.now(), config: *config, tip: sync.tip() }
+        Self { view: Arc::new(views.now()), config: *config, tip: sync.tip() }
     }
 
     /// Which chain this is.

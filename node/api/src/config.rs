@@ -1,5 +1,7 @@
 //! Limits of requests.
 
+use std::time::Duration;
+
 /// Limits of requests. Bounds of sizes, batches and connections are the server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiConfig {
@@ -16,6 +18,36 @@ pub struct ApiConfig {
     pub proof_keys_max: usize,
     /// `eth_syncing` says that the node is in step while it is at most this many blocks behind.
     pub in_step_lag_max: u32,
+    /// Most blocks of one `eth_feeHistory`; more are taken for this many.
+    pub fee_history_blocks_max: u32,
+    /// Most gas of a call, and what a call without a limit gets; the reference node's
+    /// `eth_call_gas_cap`. `None` is what the protocol version allows.
+    pub call_gas_max: Option<u64>,
+    /// Calls, estimates and traces of calls that run at once. Each keeps a thread of the disk pool
+    /// busy, so this should be well below the number of those.
+    pub calls_max: usize,
+    /// How long one of those waits for its turn before its client is told that there are too many.
+    pub call_wait_max: Duration,
+    /// How long one of those may run.
+    pub call_time_max: Duration,
+    /// An estimate may be this much gas above the least that works, before scaling.
+    pub estimate_overestimation_max: u64,
+    /// Estimates are multiplied by this, in thousandths; the reference node's
+    /// `estimate_gas_scale_factor`.
+    pub estimate_scale_per_mille: u64,
+    /// Batches that are run again for traces at once. Each keeps a thread of the disk pool busy.
+    pub replays_max: usize,
+    /// How long a batch waits for its turn before those who wait for it are told that there are
+    /// too many.
+    pub replay_wait_max: Duration,
+    /// How long running a batch again may take.
+    pub replay_time_max: Duration,
+    /// Bytes of traces that running a batch again may make for the block that was asked for, and
+    /// again for the batch's other blocks. A block with more cannot be traced; of the others, those
+    /// that do not fit are run again when they are asked for.
+    pub replay_bytes_max: usize,
+    /// Bytes of traces that are kept for later requests.
+    pub trace_cache_bytes_max: usize,
 }
 
 impl Default for ApiConfig {
@@ -26,6 +58,18 @@ impl Default for ApiConfig {
             log_events_max: 5_000_000,
             proof_keys_max: 1_000,
             in_step_lag_max: 10,
+            fee_history_blocks_max: 1_024,
+            call_gas_max: None,
+            calls_max: 16,
+            call_wait_max: Duration::from_secs(5),
+            call_time_max: Duration::from_secs(10),
+            estimate_overestimation_max: 1_000,
+            estimate_scale_per_mille: 1_300,
+            replays_max: 2,
+            replay_wait_max: Duration::from_secs(60),
+            replay_time_max: Duration::from_secs(120),
+            replay_bytes_max: 256 << 20,
+            trace_cache_bytes_max: 256 << 20,
         }
     }
 }

@@ -1,12 +1,25 @@
 //! Why a request is not answered, and what the client is told.
 
+use std::time::Duration;
+
 use jsonrpsee::types::{
     ErrorObjectOwned,
     error::{ErrorCode, INTERNAL_ERROR_MSG},
 };
+use lockstep_replay::ReplayError;
 use lockstep_store::StoreFault;
 use lockstep_tree::TreeError;
-use lockstep_types::L2BlockNumber;
+use lockstep_types::{Bytes, L2BlockNumber};
+use lockstep_vm::VmError;
+
+use crate::trace::TraceFailure;
+
+/// Code for a run that failed.
+const RUN_FAILED: i32 = 3;
+/// Code for a run that this node does not do, or does no longer.
+const NOT_RUN: i32 = -32_000;
+/// Code for too many requests at once.
+const OVERLOADED: i32 = 503;
 
 /// A result of a method.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -53,6 +66,38 @@ pub(crate) enum ApiError {
     /// More proofs were asked for than one answer may have.
     #[error("At most {0} keys can be proved at once")]
     TooManyKeys(usize),
+    /// What was to be run failed.
+    #[error("{message}")]
+    Run {
+        /// Why, in the reference node's words.
+        message: String,
+        /// What a contract returned.
+        data: Bytes,
+    },
+    /// A request that can be read makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// There is no such tracer.
+    #[error("tracer `{0}` is not known: use callTracer, flatCallTracer or prestateTracer")]
+    UnknownTracer(String),
+    /// Too many requests wait already.
+    #[error("Request timed out due to server being overloaded")]
+    Busy,
+    /// Running took too long.
+    #[error("execution aborted (timeout = {0:?})")]
+    TimedOut(Duration),
+    /// A job ended without an answer. What it died of has been logged.
+    #[error("the job died")]
+    Died,
+    /// The VM could not run it.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// A batch could not be run again.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A component answered what it must not.
+    #[error("{0}")]
+    BadAnswer(&'static str),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -82,6 +127,23 @@ impl From<ErrorObjectOwned> for ApiError {
 }
 
 impl ApiError {
+    /// What was to be run failed, and returned nothing.
+    pub(crate) fn run(message: &str) -> Self {
+        Self::Run { message: message.to_owned(), data: Bytes::new() }
+    }
+
+    /// Why there are no traces; running them again may take `time_max`.
+    pub(crate) fn of_failure(failure: TraceFailure, time_max: Duration) -> Self {
+        match failure {
+            TraceFailure::Busy => Self::Busy,
+            TraceFailure::TimedOut | TraceFailure::Replay(ReplayError::Stopped) => {
+                Self::TimedOut(time_max)
+            }
+            TraceFailure::Died => Self::Died,
+            TraceFailure::Replay(error) => Self::Replay(error),
+        }
+    }
+
     /// What the client of `method` is told; what is our fault is logged and not told.
     pub(crate) fn into_object(self, method: &'static str) -> ErrorObjectOwned {
         match self {
@@ -91,11 +153,43 @@ impl ApiError {
             | Self::HashAndRange
             | Self::TooManyLogs { .. }
             | Self::TooMuchToRead { .. }
-            | Self::TooManyKeys(_) => {
-                let code = ErrorCode::InvalidParams.code();
-                ErrorObjectOwned::owned::<()>(code, self.to_string(), None)
-            }
-            Self::Store(_)
+            | Self::TooManyKeys(_)
+            | Self::BadRequest(_)
+            | Self::UnknownTracer(_)
+            | Self::Vm(VmError::BadInput { .. }) => told(ErrorCode::InvalidParams.code(), &self),
+            Self::Run { message, data } => ErrorObjectOwned::owned(RUN_FAILED, message, Some(data)),
+            Self::Busy => told(OVERLOADED, &self),
+            Self::TimedOut(_)
+            | Self::Vm(VmError::UnknownVersion(_))
+            | Self::Replay(
+                ReplayError::TooLarge { .. }
+                | ReplayError::NoRoot(_)
+                | ReplayError::Vm(VmError::UnknownVersion(_)),
+            ) => told(NOT_RUN, &self),
+            Self::Died
+            | Self::Vm(
+                VmError::Halted { .. }
+                | VmError::TipFailed { .. }
+                | VmError::Storage(_)
+                | VmError::Diverged { .. },
+            )
+            | Self::Replay(
+                ReplayError::Store(_)
+                | ReplayError::Vm(
+                    VmError::Halted { .. }
+                    | VmError::TipFailed { .. }
+                    | VmError::BadInput { .. }
+                    | VmError::Storage(_)
+                    | VmError::Diverged { .. },
+                )
+                | ReplayError::NoBatch(_)
+                | ReplayError::Open(_)
+                | ReplayError::BadRoot { .. }
+                | ReplayError::Differs(_)
+                | ReplayError::Stopped,
+            )
+            | Self::BadAnswer(_)
+            | Self::Store(_)
             | Self::Tree(_)
             | Self::Missing { .. }
             | Self::NoGenesis
@@ -105,6 +199,10 @@ impl ApiError {
             }
         }
     }
+}
+
+fn told(code: i32, error: &ApiError) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned::<()>(code, error.to_string(), None)
 }
 
 /// What a client is told when something is our fault.

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod chain;
+mod fees;
 mod json;
 mod logs;
 mod state;
@@ -19,6 +20,7 @@ pub(crate) fn register(methods: &mut Methods) {
     transactions::register(methods);
     state::register(methods);
     logs::register(methods);
+    fees::register(methods);
 }
 
 /// A block by hash or number, both as plain strings; some methods take it instead of a

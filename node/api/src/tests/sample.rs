@@ -79,7 +79,7 @@ fn parent_of(number: u32) -> lockstep_types::L2BlockHash {
     L2BlockNumber(number).prev().map(legacy_block_hash).unwrap_or_default()
 }
 
-fn params(number: u32, batch: u32, is_fictive: bool) -> BlockParams {
+pub(super) fn params(number: u32, batch: u32, is_fictive: bool) -> BlockParams {
     BlockParams {
         number: L2BlockNumber(number),
         batch: L1BatchNumber(batch),

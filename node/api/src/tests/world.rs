@@ -1,6 +1,9 @@
 //! A store, the methods over it, and somebody who asks.
 
-use lockstep_io::{Par, WriteSet};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use lockstep_io::{Par, Tasks, WriteSet};
 use lockstep_io_memory::MemoryIo;
 use lockstep_store::{BatchRecord, BlockRecord, Genesis, Views, Writers};
 use lockstep_tree::{Tree, TreeConfig};
@@ -9,29 +12,37 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    ApiConfig, ApiContext, SyncStatus,
+    ApiConfig, ApiContext, Execution, SyncStatus,
     call::{Call, Methods},
-    debug,
     error::ApiResult,
-    eth, net, web3, zks,
+    eth, register_execution, register_stored,
 };
 
 pub(super) struct World {
     pub(super) views: Views,
     pub(super) writers: Writers,
     pub(super) tip: watch::Sender<Option<L2BlockNumber>>,
-    io: MemoryIo,
+    pub(super) io: MemoryIo,
     module: jsonrpsee::RpcModule<()>,
 }
 
 impl World {
     pub(super) fn new(config: ApiConfig) -> Self {
-        Self::with_methods(config, |methods| {
-            eth::register(methods);
-            zks::register(methods);
-            debug::register(methods);
-            net::register(methods);
-            web3::register(methods);
+        let io = MemoryIo::new(0);
+        let tasks = io.io().tasks;
+        Self::with_methods(io, tasks, config, register_stored)
+    }
+
+    /// With all methods; what is run, runs on `tasks`.
+    pub(super) fn executing(
+        io: MemoryIo,
+        tasks: Arc<dyn Tasks>,
+        config: ApiConfig,
+        execution: Execution,
+    ) -> Self {
+        Self::with_methods(io, tasks, config, |methods| {
+            register_stored(methods);
+            register_execution(methods, execution);
         })
     }
 
@@ -40,22 +51,27 @@ impl World {
         name: &'static str,
         method: impl Fn(&Call) -> ApiResult<u32> + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::with_methods(ApiConfig::default(), |methods| {
+        let io = MemoryIo::new(0);
+        let tasks = io.io().tasks;
+        Self::with_methods(io, tasks, ApiConfig::default(), |methods| {
             eth::register(methods);
             methods.add(name, move |call, _| method(call));
         })
     }
 
-    fn with_methods(config: ApiConfig, register: impl FnOnce(&mut Methods)) -> Self {
-        let memory = MemoryIo::new(0);
-        let io = memory.io();
-        let (views, writers) = lockstep_store::open(&*io.stores).unwrap();
+    fn with_methods(
+        io: MemoryIo,
+        tasks: Arc<dyn Tasks>,
+        config: ApiConfig,
+        register: impl FnOnce(&mut Methods),
+    ) -> Self {
+        let (views, writers) = lockstep_store::open(&*io.io().stores).unwrap();
         let (tip, sync) = watch::channel(None);
         let sync = SyncStatus(sync);
-        let context = ApiContext { views: views.clone(), tasks: io.tasks, config, sync };
+        let context = ApiContext { views: views.clone(), tasks, config, sync };
         let mut methods = Methods::new(context);
         register(&mut methods);
-        Self { views, writers, tip, io: memory, module: methods.into_module() }
+        Self { views, writers, tip, io, module: methods.into_module() }
     }
 
     pub(super) fn persist_genesis(&mut self, genesis: &Genesis) {
@@ -87,6 +103,19 @@ impl World {
         let answer = self.module.raw_json_request(&request, 1);
         let (answer, _) = self.io.block_on(answer).unwrap();
         serde_json::from_str(answer.get()).unwrap()
+    }
+
+    /// The whole answers to requests that are made at the same time.
+    pub(super) fn call_all(&self, requests: &[(&str, Value)]) -> Vec<Value> {
+        let one = |(method, params): &(&str, Value)| {
+            let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            let request = request.to_string();
+            async move {
+                let (answer, _) = self.module.raw_json_request(&request, 1).await.unwrap();
+                serde_json::from_str(answer.get()).unwrap()
+            }
+        };
+        self.io.block_on(join_all(requests.iter().map(one)))
     }
 
     /// The result.

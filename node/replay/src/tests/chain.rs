@@ -244,7 +244,7 @@ fn genesis() -> Genesis {
             state: Vec::new(),
             bytecodes: vec![code(1), code(2)],
         },
-        batch: lockstep_store::BatchRecord {
+        batch: BatchRecord {
             header: batch,
             writes: Vec::new(),
             first_new_index: LeafIndex(1),

@@ -72,7 +72,7 @@ fn without_room_only_the_wanted_block_is_seen() {
     let all = trace(&chain, 1, 1, 1 << 20).unwrap();
     let of_one = all.blocks[&L2BlockNumber(1)].txs.iter().map(|tx| tx.bytes()).sum();
     assert!(all.bytes > of_one);
-    let mut wish = |block| trace(&chain, 1, block, of_one);
+    let wish = |block| trace(&chain, 1, block, of_one);
     assert_eq!(blocks(&wish(1).unwrap()), [1, 2], "each has room of its own");
     let small = trace(&chain, 1, 2, of_one - 1).unwrap();
     assert_eq!(blocks(&small), [2], "block 1 is larger than the room");

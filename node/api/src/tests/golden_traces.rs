@@ -1,0 +1,107 @@
+//! Traces as the reference node shows them: read, made what the VM gives, and shown again.
+
+use lockstep_testvectors::{Answer, recordings_for};
+use lockstep_types::{L2BlockHash, L2BlockNumber, U256};
+use lockstep_vm::{CallFrame, CallKind};
+use lockstep_wire::eth::{CallTrace, CallTraceKind, FlatCall, OfBlock};
+use serde_json::{Value, to_value};
+
+use crate::trace::{FlatPlace, flat, tree};
+
+fn gas(gas: U256) -> u64 {
+    u64::try_from(gas).unwrap()
+}
+
+fn kind(kind: CallTraceKind) -> CallKind {
+    match kind {
+        CallTraceKind::Call => CallKind::Call,
+        CallTraceKind::DelegateCall => CallKind::Delegate,
+        CallTraceKind::Create => CallKind::Create,
+    }
+}
+
+fn frame(shown: CallTrace) -> CallFrame {
+    CallFrame {
+        kind: kind(shown.kind),
+        from: shown.from,
+        to: shown.to,
+        gas: gas(shown.gas),
+        gas_used: gas(shown.gas_used),
+        value: shown.value,
+        input: shown.input,
+        output: shown.output,
+        error: shown.error,
+        revert_reason: shown.revert_reason,
+        calls: shown.calls.into_iter().map(frame).collect(),
+    }
+}
+
+/// The first call of a list, with those made during it; takes them off.
+fn first(list: &mut std::slice::Iter<'_, FlatCall>) -> CallFrame {
+    let shown = list.next().unwrap();
+    let result = shown.result.as_ref();
+    CallFrame {
+        kind: kind(shown.action.call_type),
+        from: shown.action.from,
+        to: shown.action.to,
+        gas: gas(shown.action.gas),
+        gas_used: result.map_or(0, |result| gas(result.gas_used)),
+        value: shown.action.value,
+        input: shown.action.input.clone(),
+        output: result.map(|result| result.output.clone()).unwrap_or_default(),
+        error: None,
+        revert_reason: shown.error.clone(),
+        calls: (0..shown.subtraces).map(|_| first(list)).collect(),
+    }
+}
+
+fn again(value: &Value) -> Value {
+    let root = frame(serde_json::from_value(value.clone()).unwrap());
+    to_value(tree(&root, false)).unwrap()
+}
+
+fn flat_again(value: &Value) -> Value {
+    let list: Vec<FlatCall> = serde_json::from_value(value.clone()).unwrap();
+    let place = FlatPlace {
+        index: list[0].transaction_position,
+        tx_hash: list[0].transaction_hash,
+        block: L2BlockNumber(list[0].block_number),
+        block_hash: L2BlockHash(list[0].block_hash),
+    };
+    let mut calls = list.iter();
+    let root = first(&mut calls);
+    assert!(calls.next().is_none(), "one call is around all others");
+    to_value(flat(&root, &place, false)).unwrap()
+}
+
+#[test]
+fn what_the_reference_node_shows_is_what_its_calls_are_shown_as() {
+    for recording in recordings_for("traces") {
+        let (mut trees, mut lists, mut blocks) = (0, 0, 0);
+        for golden in recording.golden_api() {
+            let Answer::Result(raw) = &golden.answer else { continue };
+            let value: Value = serde_json::from_str(raw.get()).unwrap();
+            match (golden.method.as_str(), &value) {
+                ("debug_traceTransaction" | "debug_traceCall", Value::Object(_)) => {
+                    assert_eq!(again(&value), value, "{}", golden.params);
+                    trees += 1;
+                }
+                ("debug_traceTransaction", Value::Array(_)) => {
+                    assert_eq!(flat_again(&value), value, "{}", golden.params);
+                    lists += 1;
+                }
+                ("debug_traceBlockByNumber" | "debug_traceBlockByHash", Value::Array(txs)) => {
+                    for tx in txs {
+                        let shown: OfBlock<Value> = serde_json::from_value(tx.clone()).unwrap();
+                        assert_eq!(again(&shown.result), shown.result, "{}", golden.params);
+                        assert_eq!(to_value(&shown).unwrap(), *tx);
+                    }
+                    blocks += 1;
+                }
+                _ => {}
+            }
+        }
+        let counts = format!("{}: {trees}, {lists}, {blocks}", recording.name());
+        assert!(trees > 0 && lists > 0 && blocks > 0, "{counts}");
+    }
+}

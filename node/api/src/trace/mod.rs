@@ -1,0 +1,126 @@
+//! Transactions and calls seen from inside.
+
+mod cache;
+mod calls;
+mod methods;
+mod prestate;
+
+use std::time::Duration;
+
+use lockstep_replay::TouchedAccount;
+use lockstep_types::{Address, B256, Bytes, address::BOOTLOADER};
+use lockstep_vm::{CallFrame, CallKind, Simulated, SimulatedTx, SimulationEnd, SimulationEnv};
+use lockstep_wire::eth::{
+    CallTrace, FlatCall, PrestateAccounts, PrestateDiff, TraceOptions, TracerConfig,
+};
+use serde::Serialize;
+
+pub(crate) use self::{
+    cache::{TraceCache, TraceFailure},
+    calls::{FlatPlace, flat, tree},
+    methods::register,
+};
+use crate::{
+    call::Call,
+    error::{ApiError, ApiResult},
+    execution::{Overridden, data_reason},
+};
+
+/// What is to be shown, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tracer {
+    kind: TracerKind,
+    config: TracerConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TracerKind {
+    Call,
+    FlatCall,
+    Prestate,
+}
+
+impl Tracer {
+    /// The tracer that is named.
+    pub(crate) fn of(options: Option<TraceOptions>) -> ApiResult<Self> {
+        let TraceOptions { tracer, tracer_config } = options.unwrap_or_default();
+        let kind = match tracer.as_deref() {
+            None | Some("callTracer") => TracerKind::Call,
+            Some("flatCallTracer") => TracerKind::FlatCall,
+            Some("prestateTracer") => TracerKind::Prestate,
+            Some(other) => return Err(ApiError::UnknownTracer(other.to_owned())),
+        };
+        Ok(Self { kind, config: tracer_config.unwrap_or_default() })
+    }
+}
+
+/// What a tracer shows of one transaction or call.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    Calls(Box<CallTrace>),
+    Flat(Vec<FlatCall>),
+    Prestate(PrestateAccounts),
+    Diff(PrestateDiff),
+}
+
+/// The call that stands for the whole transaction: the bootloader's, with what it called.
+fn bootloader_call(gas: u64, gas_used: u64, calls: Vec<CallFrame>) -> CallFrame {
+    CallFrame {
+        kind: CallKind::Call,
+        from: Address::ZERO,
+        to: BOOTLOADER,
+        gas,
+        gas_used,
+        value: lockstep_types::U256::ZERO,
+        input: Bytes::new(),
+        output: Bytes::new(),
+        error: None,
+        revert_reason: None,
+        calls,
+    }
+}
+
+/// Shows a call that is in no block.
+pub(crate) fn of_call(
+    call: &Call,
+    tracer: &Tracer,
+    (env, tx, gas_limit): (&SimulationEnv, &SimulatedTx, u64),
+    run: Simulated,
+    state: &mut Overridden,
+    time_max: Duration,
+) -> ApiResult<Shown> {
+    let trace = run.trace.ok_or(ApiError::BadAnswer("a traced call has no trace"))?;
+    let (output, revert_reason) = match run.end {
+        SimulationEnd::Success { output } => (output, None),
+        SimulationEnd::Reverted { reason, data } => {
+            (Bytes::new(), Some(reason.unwrap_or_else(|| data_reason(&data))))
+        }
+        SimulationEnd::Refused { message } => return Err(ApiError::run(&message)),
+        SimulationEnd::Stopped => return Err(ApiError::TimedOut(time_max)),
+    };
+    if tracer.kind == TracerKind::Prestate {
+        let accounts = TouchedAccount::of_trace(&trace, |slot| state.read(slot))?;
+        return prestate::show(call, &trace, &accounts, tracer.config);
+    }
+    let mut root = bootloader_call(gas_limit, run.gas_used, trace.calls);
+    root.value = tx.value;
+    root.input = tx.input.clone();
+    root.output = output;
+    root.revert_reason = revert_reason;
+    let place = FlatPlace {
+        index: 0,
+        tx_hash: B256::ZERO,
+        block: env.block,
+        block_hash: lockstep_types::L2BlockHash::default(),
+    };
+    Ok(show_calls(tracer, &root, &place))
+}
+
+fn show_calls(tracer: &Tracer, root: &CallFrame, place: &FlatPlace) -> Shown {
+    let only_top_call = tracer.config.only_top_call;
+    if tracer.kind == TracerKind::FlatCall {
+        return Shown::Flat(flat(root, place, only_top_call));
+    }
+    Shown::Calls(Box::new(tree(root, only_top_call)))
+}

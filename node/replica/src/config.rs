@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_api::ApiConfig;
-use lockstep_checkers::AgreementConfig;
+use lockstep_checkers::{AgreementConfig, CommitmentsConfig, L1CommitsConfig};
 use lockstep_io::EndpointId;
 use lockstep_pipeline::RetryPolicy;
 use lockstep_sync::{FetchConfig, L1StepsConfig, ReorgConfig};
@@ -32,6 +32,12 @@ pub struct ReplicaConfig {
     pub l1_steps: L1StepsConfig,
     /// How roots are compared with the main node's.
     pub agreement: AgreementConfig,
+    /// How commitments are computed; `None`: they are not.
+    pub commitments: Option<CommitmentsConfig>,
+    /// How commit transactions are compared with L1; `None`: they are not. Needs commitments.
+    pub l1_commits: Option<L1CommitsConfig>,
+    /// A chain other than L1 that batches may settle on.
+    pub gateway: Option<GatewayConfig>,
     /// How a reorg is looked for.
     pub reorg: ReorgConfig,
     /// A write set of a rollback is closed when it has this many changes.
@@ -50,6 +56,15 @@ pub struct ReplicaConfig {
     pub progress_interval: Duration,
 }
 
+/// A chain other than L1 that batches may settle on. It is asked as L1 is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// Its chain id.
+    pub chain_id: ChainId,
+    /// Where it is, the preferred endpoint first.
+    pub endpoints: Vec<EndpointId>,
+}
+
 impl ReplicaConfig {
     /// Defaults for everything that has one.
     pub fn new(l2_chain_id: ChainId, main_node: Vec<EndpointId>, l1: Vec<EndpointId>) -> Self {
@@ -62,6 +77,9 @@ impl ReplicaConfig {
             fetch: FetchConfig::default(),
             l1_steps: L1StepsConfig::default(),
             agreement: AgreementConfig::default(),
+            commitments: Some(CommitmentsConfig::default()),
+            l1_commits: Some(L1CommitsConfig::default()),
+            gateway: None,
             reorg: ReorgConfig::default(),
             rollback_changes_max: roll_back::CHANGES_MAX,
             tree: TreeConfig::default(),

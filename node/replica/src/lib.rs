@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod checks;
 mod config;
 mod divergence;
 mod genesis;
@@ -16,7 +17,7 @@ mod run;
 mod verify;
 
 pub use self::{
-    config::ReplicaConfig,
+    config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
     open::{OpenError, Replica},
     roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},

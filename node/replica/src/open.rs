@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use jsonrpsee::RpcModule;
 use lockstep_api::{ApiContext, SyncStatus, rpc_module};
-use lockstep_checkers::Agreement;
+use lockstep_checkers::{Agreement, Commitments, L1Commits};
 use lockstep_executor::Executor;
 use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
 use lockstep_pipeline::{Reaction, StageError};
 use lockstep_store::{ChainIdentity, RollbackWriter, StoreFault, Views, Writers};
 use lockstep_sync::{Fetcher, L1StepsWatcher, ReorgDetector, fetch_genesis, stage_error};
-use lockstep_tree::{TreeStage, root_of};
+use lockstep_tree::TreeStage;
 use lockstep_types::{ChainId, L2BlockNumber};
 use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
 use lockstep_vm::Vm;
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::{
+    checks,
     config::ReplicaConfig,
     genesis::{self, GenesisError},
     roll_back::{Operator, Request, RolledBack, finish_rollback},
@@ -67,9 +68,9 @@ pub(crate) struct Core {
     pub(crate) config: ReplicaConfig,
     pub(crate) io: Io,
     vm: Arc<dyn Vm>,
-    identity: ChainIdentity,
+    pub(crate) identity: ChainIdentity,
     pub(crate) views: Views,
-    main_node: MainNode,
+    pub(crate) main_node: MainNode,
     pub(crate) detector: ReorgDetector,
     /// The main node's newest block.
     pub(crate) tip: watch::Sender<Option<L2BlockNumber>>,
@@ -85,6 +86,8 @@ pub(crate) struct Stages {
     pub(crate) tree: TreeStage,
     pub(crate) agreement: Agreement,
     pub(crate) l1_steps: Option<L1StepsWatcher>,
+    pub(crate) commitments: Option<Commitments>,
+    pub(crate) l1_commits: Option<L1Commits>,
 }
 
 impl Replica {
@@ -183,7 +186,7 @@ impl Core {
         writers: Writers,
     ) -> Result<(Stages, RollbackWriter), StageError> {
         let Self { config, io, views, identity, .. } = self;
-        let Writers { chain, tree, claims, steps, rollback, .. } = writers;
+        let Writers { chain, tree, claims, steps, rollback, commitments, l1_checks } = writers;
         let (views_there, tree_config, vm) = (views.clone(), config.tree, self.vm.clone());
         let chain_id = identity.l2_chain_id;
         let job = move |par: &dyn lockstep_io::Par| -> Result<_, StageError> {
@@ -199,11 +202,7 @@ impl Core {
             views.clone(),
             claims,
             tree.roots(),
-            Arc::new(|view, batch| {
-                let row = root_of(view.raw(), batch);
-                row.map(|row| row.map(|row| row.root))
-                    .map_err(|error| StageError::Tree(error.to_string()))
-            }),
+            checks::roots(),
             config.agreement,
         )?;
         let l1_steps = (!config.l1.is_empty()).then(|| {
@@ -216,8 +215,13 @@ impl Core {
         let head = executor.head();
         let fetcher = Fetcher::new(io, main_node, views.clone(), chain_id, head, tip, config.fetch);
 
+        let commitments = self.commitments(commitments, &tree)?;
+        let l1_commits = self.l1_commits(l1_checks)?;
+
         log_positions(&executor, &tree, &agreement);
-        Ok((Stages { fetcher, executor, tree, agreement, l1_steps }, rollback))
+        let stages =
+            Stages { fetcher, executor, tree, agreement, l1_steps, commitments, l1_commits };
+        Ok((stages, rollback))
     }
 }
 

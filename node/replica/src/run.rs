@@ -131,7 +131,8 @@ impl Supervisor {
 
     /// Runs the components until something ends them. All have ended when it returns.
     async fn live(&mut self, stages: Stages) -> Next {
-        let Stages { fetcher, executor, tree, agreement, l1_steps } = stages;
+        let Stages { fetcher, executor, tree, agreement, l1_steps, commitments, l1_commits } =
+            stages;
         let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
@@ -167,6 +168,12 @@ impl Supervisor {
         ];
         if let Some(l1_steps) = l1_steps {
             watchers.push(watch_over("l1 steps", Box::pin(l1_steps.run())));
+        }
+        if let Some(commitments) = commitments {
+            watchers.push(watch_over("commitments", Box::pin(commitments.run())));
+        }
+        if let Some(l1_commits) = l1_commits {
+            watchers.push(watch_over("l1 commits", Box::pin(l1_commits.run())));
         }
 
         let (reason, request) = {

@@ -1,13 +1,15 @@
 //! Checking stored batches again, without a network: commitments from what is stored.
 
 use lockstep_commitment::{
-    CommitmentError, CommitmentInput, CommitmentParts, batch_commitment,
+    CommitmentError, CommitmentInput, CommitmentParts, batch_commitment, commit_difference,
     l2_to_l1::{aggregation_height_slot, aggregation_root_slot},
 };
 use lockstep_store::{ChainView, StoreFault, tables};
 use lockstep_tree::{TreeError, root_of};
 use lockstep_types::{
-    B256, Commitment, Event, L1BatchNumber, L2BlockNumber, L2ToL1Log, LeafIndex, ProtocolVersion,
+    B256, BaseSystemContracts, BatchCommitment, BatchHeader, BatchWrite, CommitInfo, Commitment,
+    CommitmentInputs, Difference, Event, L1BatchNumber, L2BlockNumber, L2ToL1Log, LeafIndex,
+    ProtocolVersion, PubdataType, StateRoot,
 };
 
 /// Why a batch could not be checked.
@@ -58,6 +60,81 @@ pub fn check_commitment(
     view: &ChainView,
     batch: L1BatchNumber,
 ) -> Result<CommitmentCheck, VerifyError> {
+    let ours = Stored::read(view, batch)?.commitment()?;
+    let announced = view.claim(batch)?.and_then(|claim| claim.commitment);
+    Ok(CommitmentCheck { batch, ours, announced })
+}
+
+/// What is stored of a batch and its commitment is computed from.
+pub(crate) struct Stored {
+    header: BatchHeader,
+    root: StateRoot,
+    first_new_leaf_index: LeafIndex,
+    contracts: BaseSystemContracts,
+    pubdata_type: PubdataType,
+    inputs: CommitmentInputs,
+    writes: Vec<BatchWrite>,
+    events: Vec<(u32, Event)>,
+    logs: Vec<L2ToL1Log>,
+    aggregation_root: B256,
+}
+
+impl Stored {
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`], also if the batch, or its root, is not stored.
+    pub(crate) fn read(view: &ChainView, batch: L1BatchNumber) -> Result<Self, VerifyError> {
+        read(view, batch)
+    }
+
+    /// Computes the commitment.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Commitment`].
+    pub(crate) fn commitment(&self) -> Result<CommitmentParts, VerifyError> {
+        self.with_input(batch_commitment)
+    }
+
+    /// The first field of a commit transaction that is not as it must be.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Commitment`].
+    pub(crate) fn commit_difference(
+        &self,
+        ours: &BatchCommitment,
+        theirs: &CommitInfo,
+        tx_blobs: Option<&[B256]>,
+    ) -> Result<Option<Difference>, VerifyError> {
+        self.with_input(|input| commit_difference(input, ours, theirs, tx_blobs))
+    }
+
+    fn with_input<T>(
+        &self,
+        use_it: impl FnOnce(&CommitmentInput<'_>) -> Result<T, CommitmentError>,
+    ) -> Result<T, VerifyError> {
+        let events: Vec<_> = self.events.iter().map(|(index, event)| (*index, event)).collect();
+        let input = CommitmentInput {
+            header: &self.header,
+            root: self.root,
+            first_new_leaf_index: self.first_new_leaf_index,
+            contracts: &self.contracts,
+            pubdata_type: self.pubdata_type,
+            inputs: &self.inputs,
+            writes: &self.writes,
+            events: &events,
+            l2_to_l1_logs: &self.logs,
+            aggregation_root: self.aggregation_root,
+        };
+        let batch = self.header.number;
+        use_it(&input).map_err(|source| VerifyError::Commitment { batch, source })
+    }
+}
+
+fn read(view: &ChainView, batch: L1BatchNumber) -> Result<Stored, VerifyError> {
     let key = batch.0.to_be_bytes();
     let header = needed(view.batch(batch)?, tables::BATCHES, &key)?;
     let inputs = needed(view.commitment_inputs(batch)?, tables::COMMITMENT_INPUTS, &key)?;
@@ -73,28 +150,24 @@ pub fn check_commitment(
     let block_key = header.first_block.0.to_be_bytes();
     let first = needed(view.block(header.first_block)?, tables::BLOCKS, &block_key)?;
     let (events, logs) = emitted(view, header.first_block, header.last_block)?;
-    let events: Vec<_> = events.iter().map(|(index, event)| (*index, event)).collect();
     let aggregation_root = if header.version < ProtocolVersion::GATEWAY {
         B256::ZERO
     } else {
         let height = view.slot_at(&aggregation_height_slot(), header.last_block)?;
         view.slot_at(&aggregation_root_slot(height), header.last_block)?
     };
-    let ours = batch_commitment(&CommitmentInput {
-        header: &header,
+    Ok(Stored {
+        header,
         root,
         first_new_leaf_index,
-        contracts: &first.params.base_system_contracts,
+        contracts: first.params.base_system_contracts,
         pubdata_type: first.params.pubdata_params.pubdata_type,
-        inputs: &inputs,
-        writes: &writes,
-        events: &events,
-        l2_to_l1_logs: &logs,
+        inputs,
+        writes,
+        events,
+        logs,
         aggregation_root,
     })
-    .map_err(|source| VerifyError::Commitment { batch, source })?;
-    let announced = view.claim(batch)?.and_then(|claim| claim.commitment);
-    Ok(CommitmentCheck { batch, ours, announced })
 }
 
 /// Events with the index of their transaction in the batch, and logs for L1.

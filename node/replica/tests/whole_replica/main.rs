@@ -7,6 +7,7 @@
 mod support;
 
 mod block_lies;
+mod commitments;
 mod follow;
 mod genesis;
 mod l1;

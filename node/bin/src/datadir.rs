@@ -38,15 +38,23 @@ impl Datadir {
     ///
     /// If there is none, or it is in use or damaged.
     pub(crate) fn open(&self) -> anyhow::Result<Views> {
+        let opened = lockstep_store::open(&self.stores()?);
         let path = self.datadir.display();
-        if !self.datadir.is_dir() {
-            anyhow::bail!("there is no data directory {path}");
-        }
-        let stores = RocksStores::new(self.datadir.clone(), RocksConfig::default());
-        let opened = lockstep_store::open(&stores);
         let (views, _writers) =
             opened.with_context(|| format!("cannot open the data directory {path}"))?;
         Ok(views)
+    }
+
+    /// The stores in the directory.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory.
+    pub(crate) fn stores(&self) -> anyhow::Result<RocksStores> {
+        if !self.datadir.is_dir() {
+            anyhow::bail!("there is no data directory {}", self.datadir.display());
+        }
+        Ok(RocksStores::new(self.datadir.clone(), RocksConfig::default()))
     }
 }
 

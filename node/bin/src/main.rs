@@ -6,6 +6,7 @@ mod datadir;
 mod health;
 mod logs;
 mod node;
+mod rollback;
 mod verify;
 
 use std::process::ExitCode;
@@ -33,6 +34,9 @@ enum Command {
     /// Print the size of each table, or everything in a data directory whose node is stopped.
     #[command(subcommand)]
     Db(datadir::Command),
+    /// Go back to the end of an earlier batch, to follow the chain again from there; the node must
+    /// be stopped.
+    Rollback(rollback::Rollback),
     /// Check stored batches again, without a network; the node must be stopped.
     #[command(subcommand)]
     Verify(verify::Command),
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Node(flags) => Settings::read(*flags).and_then(node::run),
         Command::Db(command) => datadir::run(&command),
+        Command::Rollback(command) => rollback::run(&command),
         Command::Verify(command) => verify::run(&command),
     };
     match result {

@@ -283,8 +283,12 @@ async fn search(view: &ChainView, main_node: &MainNode) -> Result<Word, Trouble>
         }
         return Ok(Word::Same { up_to: top, is_ours_newest: top == head });
     }
-    let (mut fork, mut above) =
-        (Fork { last_common: L1BatchNumber(0), block: top, ours, theirs }, batch);
+    if batch == L1BatchNumber(0) {
+        let detail = format!("it has genesis {theirs}, ours is {ours}: it is of another chain");
+        return Ok(Word::Lie(detail));
+    }
+    let mut fork = Fork { last_common: L1BatchNumber(0), block: top, ours, theirs };
+    let mut above = batch;
     while above.0 - fork.last_common.0 > 1 {
         let middle = L1BatchNumber(fork.last_common.0 + (above.0 - fork.last_common.0) / 2);
         let end = view.batch(middle)?.map(|batch| batch.last_block);

@@ -398,6 +398,14 @@ fn what_is_missing_rolls_nothing_back() {
             knobs.failure = Some(Arc::new(|_| Some(Err(lockstep_io::NetError::TimedOut))));
         });
     });
+    nothing_is_rolled_back("another genesis", |world| {
+        world.upstream.set(|knobs| knobs.tip = 0);
+        world.upstream.twist(|method, params, result| {
+            if method == "zks_getBlockDetails" && params[0] == json!(0) {
+                result["rootHash"] = json!(format!("0x{}", "11".repeat(32)));
+            }
+        });
+    });
     // Old blocks are forgotten and the newest is another one: where the chains part is not known.
     nothing_is_rolled_back("another tip and no history", |world| {
         let tip = world.upstream.chain.tip();

@@ -51,7 +51,12 @@ fn run_naively(state: &mut State, (target, ops): &Call) {
                 *value = B256::from(U256::from_be_bytes(value.0) + U256::from(amount));
             }
             Op::Revert => return,
-            Op::Emit { .. } | Op::Send { .. } | Op::Deploy { .. } | Op::Burn { .. } | Op::Halt => {}
+            Op::Emit { .. }
+            | Op::Send { .. }
+            | Op::Deploy { .. }
+            | Op::Burn { .. }
+            | Op::Halt
+            | Op::Return { .. } => {}
         }
     }
     *state = after;

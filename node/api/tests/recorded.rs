@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// Methods that are answered from what is put in the store here.
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 20] = [
     "eth_blockNumber",
+    "eth_feeHistory",
     "eth_getBlockByHash",
     "eth_getBlockByNumber",
     "eth_getBlockReceipts",

@@ -129,7 +129,7 @@ impl Simulation<'_> {
             chain_id: self.call.identity()?.l2_chain_id,
             version: params.version,
             batch: params.batch,
-            batch_timestamp: first.params.timestamp,
+            batch_timestamp: first.params.timestamp.min(block_timestamp),
             block,
             block_timestamp,
             parent,
@@ -197,12 +197,19 @@ fn override_block(env: &mut SimulationEnv, overrides: BlockOverrides) -> ApiResu
         let text = format!("`{name}` of a block is the same on this chain always: leave it out");
         return Err(ApiError::BadRequest(text));
     }
-    if let Some(number) = number {
-        env.block = L2BlockNumber(narrow(number, "number")?);
-    }
-    if let Some(time) = time {
-        env.block_timestamp = UnixSeconds(narrow(time, "time")?);
+    let number = number.map(|number| narrow(number, "number").map(L2BlockNumber)).transpose()?;
+    let time = time.map(|time| narrow(time, "time").map(UnixSeconds)).transpose()?;
+    if number.is_some() || time.is_some() {
+        env.block = number.unwrap_or(env.block);
+        env.block_timestamp = time.unwrap_or(env.block_timestamp);
         env.batch_timestamp = env.batch_timestamp.min(env.block_timestamp);
+        // The system context lets a block follow the one before only. Any block may be the first
+        // that it hears of: the block before is then one of those that had simpler hashes.
+        let before = env.block.prev();
+        let before = before
+            .ok_or_else(|| ApiError::BadRequest("`number` of a block is 1 or more".into()))?;
+        env.parent = legacy_block_hash(before);
+        env.block_info_before = Some([B256::ZERO; 2]);
     }
     if let Some(base_fee) = base_fee_per_gas {
         env.base_fee_per_gas = Some(narrow(base_fee, "baseFeePerGas")?);

@@ -12,7 +12,7 @@ use super::{Engine, Simulation};
 use crate::{call::Methods, error::ApiResult};
 
 /// Gas on L1 for a byte of pubdata, before v20: pubdata was calldata.
-pub(super) const L1_GAS_PER_PUBDATA: u64 = 17;
+const L1_GAS_PER_PUBDATA: u64 = 17;
 
 pub(super) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     add(methods, engine, "eth_gasPrice", |simulation| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jsonrpsee::types::params::ParamsSequence;
-use lockstep_types::{Bytes, FeeInput, ProtocolVersion, StorageSlot, U256};
+use lockstep_types::{Bytes, StorageSlot, U256};
 use lockstep_vm::{EstimateRules, Estimated, GasEstimate, Simulated, SimulatedTx, SimulationEnv};
 use lockstep_wire::{
     eth::{BlockId, BlockOverrides, CallRequest, StateOverrides, TraceOptions},
@@ -14,7 +14,6 @@ use serde::Deserialize;
 use super::{
     Engine, Overridden, Simulation, ending,
     env::Place,
-    fees::pubdata_price,
     request::{self, GAS_PER_PUBDATA, Origin, narrow},
 };
 use crate::{
@@ -142,23 +141,19 @@ fn estimate(
 ) -> ApiResult<GasEstimate> {
     let config = &simulation.call.config;
     let place = simulation.place(None)?;
-    let mut env = simulation.env(&place, None)?;
+    let env = simulation.env(&place, None)?;
     let gas_max = simulation.execution.vm.limits(env.version, &env.fee_input)?.gas_limit;
     let tx = request::transaction(request, origin, gas_max)?;
     let mut state = Overridden::new(simulation.state(&place), overrides)?;
     if origin == Origin::L2 {
         check_funds(&tx, &mut state)?;
     }
-    env.fee_input = affordable(simulation, env.version, env.fee_input, tx.gas_per_pubdata_limit)?;
     let rules = EstimateRules {
         acceptable_overestimation: config.estimate_overestimation_max,
         scale_per_mille: config.estimate_scale_per_mille,
     };
     let simulator = &simulation.execution.simulator;
     match simulator.estimate(&env, &tx, Box::new(state), &rules, simulation.stop)? {
-        Estimated::Gas(gas) if gas.gas_limit > gas_max => {
-            Err(ApiError::run("execution reverted: exceeds block gas limit"))
-        }
         Estimated::Gas(gas) => Ok(gas),
         Estimated::Fails(end) => {
             ending::output(end, config.call_time_max)?;
@@ -181,25 +176,4 @@ fn check_funds(tx: &SimulatedTx, state: &mut Overridden) -> ApiResult<()> {
         tx.value
     );
     Err(ApiError::Run { message: text, data: Bytes::new() })
-}
-
-/// `fees` with pubdata so cheap that a byte costs at most `limit` gas.
-fn affordable(
-    simulation: &Simulation<'_>,
-    version: ProtocolVersion,
-    mut fees: FeeInput,
-    limit: u64,
-) -> ApiResult<FeeInput> {
-    let base_fee = simulation.execution.vm.limits(version, &fees)?.base_fee_per_gas;
-    let price = pubdata_price(version, &fees);
-    if price.div_ceil(u128::from(base_fee.max(1))) <= u128::from(limit) {
-        return Ok(fees);
-    }
-    let highest = fees.fair_l2_gas_price.saturating_mul(limit);
-    if version >= ProtocolVersion::PUBDATA_PRICE {
-        fees.fair_pubdata_price = fees.fair_pubdata_price.map(|price| price.min(highest));
-    } else {
-        fees.l1_gas_price = fees.l1_gas_price.min(highest / super::fees::L1_GAS_PER_PUBDATA);
-    }
-    Ok(fees)
 }

@@ -274,11 +274,18 @@ fn code_of_an_override_is_known_and_stored_as_the_chain_would() {
 fn blocks_are_what_overrides_say() {
     let probe = Probe::new();
     let toy = probe.toy();
-    let overrides = json!({"number": "0x64", "time": "0x1f4", "baseFeePerGas": "0x9"});
-    toy.world.ask("eth_call", json!([{"gasPrice": "0x5"}, "latest", null, overrides]));
-    let env = probe.with(|probed| probed.env.take().unwrap());
+    let seen = |overrides: Value| {
+        toy.world.ask("eth_call", json!([{"gasPrice": "0x5"}, "latest", null, overrides]));
+        probe.with(|probed| probed.env.take().unwrap())
+    };
+    let env = seen(json!({"number": "0x64", "time": "0x1f4", "baseFeePerGas": "0x9"}));
     assert_eq!((env.block, env.block_timestamp), (L2BlockNumber(100), UnixSeconds(500)));
     assert_eq!((env.batch_timestamp, env.base_fee_per_gas), (UnixSeconds(500), Some(9)));
+    // It is the first block that the system context hears of.
+    assert_eq!(env.parent, legacy_block_hash(L2BlockNumber(99)));
+    assert_eq!(env.block_info_before, Some([B256::ZERO; 2]));
+    let env = seen(json!({"baseFeePerGas": "0x9"}));
+    assert_eq!((env.parent.0, env.block_info_before), (toy.hash(5), Some(block_info(5))));
 }
 
 #[test]
@@ -298,6 +305,7 @@ fn requests_that_make_no_sense_are_refused_with_the_reason() {
         ),
         (json!({}), json!({}), json!({"gasLimit": "0x1"}), "`gasLimit` of a block"),
         (json!({}), json!({}), json!({"number": "0x100000000"}), "`number` is too large"),
+        (json!({}), json!({}), json!({"number": "0x0"}), "`number` of a block is 1 or more"),
         (json!({}), json!({}), json!({"slot": "0x1"}), "Invalid params"),
         (json!({}), json!({&contract: {"move": "0x1"}}), json!({}), "Invalid params"),
         (json!({"gas": "five"}), json!({}), json!({}), "Invalid params"),

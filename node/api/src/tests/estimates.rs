@@ -1,6 +1,6 @@
 //! Estimates.
 
-use lockstep_types::{FeeInput, L2BlockNumber};
+use lockstep_types::L2BlockNumber;
 use lockstep_vm::{EstimateRules, GasEstimate, SimulatedKind};
 use lockstep_vm_toy::{Op, Program, gas};
 use serde_json::{Value, json};
@@ -9,7 +9,6 @@ use super::{
     sample::{ALICE, CONTRACT},
     toy::{Probe, Setup, Toy},
 };
-use crate::CurrentFees;
 
 #[test]
 fn an_estimate_is_what_a_transaction_needs_scaled() {
@@ -83,31 +82,4 @@ fn who_sends_more_than_there_is_has_insufficient_funds() {
     assert_eq!(ask("0x65", rich)["result"], json!("0x1"));
     let with_code = json!({ALICE.to_string(): {"code": "0x6001"}});
     assert_eq!(ask("0x65", with_code)["result"], json!("0x1"));
-}
-
-#[test]
-fn pubdata_is_no_dearer_than_the_transaction_allows() {
-    let probe = Probe::new();
-    let mut toy = probe.toy();
-    toy.end();
-    let input =
-        FeeInput { l1_gas_price: 1, fair_l2_gas_price: 10, fair_pubdata_price: Some(100_000) };
-    toy.fees.send_replace(Some(CurrentFees { input, params: None }));
-    let price = |limit: &str| {
-        let meta = json!({"gasPerPubdata": limit});
-        toy.world.ask("eth_estimateGas", json!([{"eip712Meta": meta}]));
-        probe.with(|probed| probed.env.take().unwrap().fee_input.fair_pubdata_price)
-    };
-    assert_eq!(price("0x0"), Some(100_000));
-    assert_eq!(price("0x2710"), Some(100_000));
-    assert_eq!(price("0x64"), Some(1_000));
-}
-
-#[test]
-fn an_estimate_beyond_a_batch_is_refused() {
-    let probe = Probe::new();
-    let toy = probe.toy();
-    probe.with(|probed| probed.estimate.gas_limit = (1 << 50) + 1);
-    let error = toy.world.error("eth_estimateGas", json!([{}]));
-    assert_eq!(error, (3, "execution reverted: exceeds block gas limit".to_owned()));
 }

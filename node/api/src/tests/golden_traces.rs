@@ -6,7 +6,7 @@ use lockstep_vm::{CallFrame, CallKind};
 use lockstep_wire::eth::{CallTrace, CallTraceKind, FlatCall, OfBlock};
 use serde_json::{Value, to_value};
 
-use crate::trace::{FlatPlace, flat, tree};
+use crate::trace::{FlatPlace, Root, flat, tree};
 
 fn gas(gas: U256) -> u64 {
     u64::try_from(gas).unwrap()
@@ -57,7 +57,8 @@ fn first(list: &mut std::slice::Iter<'_, FlatCall>) -> CallFrame {
 
 fn again(value: &Value) -> Value {
     let root = frame(serde_json::from_value(value.clone()).unwrap());
-    to_value(tree(&root, false)).unwrap()
+    let calls = &root.calls;
+    to_value(tree(&Root { frame: root.clone(), calls }, false)).unwrap()
 }
 
 fn flat_again(value: &Value) -> Value {
@@ -71,7 +72,8 @@ fn flat_again(value: &Value) -> Value {
     let mut calls = list.iter();
     let root = first(&mut calls);
     assert!(calls.next().is_none(), "one call is around all others");
-    to_value(flat(&root, &place, false)).unwrap()
+    let calls = &root.calls;
+    to_value(flat(&Root { frame: root.clone(), calls }, &place, false)).unwrap()
 }
 
 #[test]
@@ -104,4 +106,34 @@ fn what_the_reference_node_shows_is_what_its_calls_are_shown_as() {
         let counts = format!("{}: {trees}, {lists}, {blocks}", recording.name());
         assert!(trees > 0 && lists > 0 && blocks > 0, "{counts}");
     }
+}
+
+#[test]
+fn calls_may_be_nested_as_deeply_as_gas_allows() {
+    let call = |calls| CallFrame {
+        kind: CallKind::Call,
+        from: lockstep_types::Address::ZERO,
+        to: lockstep_types::Address::ZERO,
+        gas: 1,
+        gas_used: 1,
+        value: U256::ZERO,
+        input: lockstep_types::Bytes::new(),
+        output: lockstep_types::Bytes::new(),
+        error: None,
+        revert_reason: None,
+        calls,
+    };
+    // Each call gets at most 63 parts in 64 of the gas there is, of at most 32 bits.
+    let depth = 2_000;
+    let calls = (1..depth).fold(vec![call(Vec::new())], |calls, _| vec![call(calls)]);
+    let root = Root { frame: call(Vec::new()), calls: &calls };
+    let text = serde_json::to_string(&tree(&root, false)).unwrap();
+    assert_eq!(text.matches("gasUsed").count(), depth + 1);
+    let place = FlatPlace {
+        index: 0,
+        tx_hash: lockstep_types::B256::ZERO,
+        block: L2BlockNumber(0),
+        block_hash: L2BlockHash::default(),
+    };
+    assert_eq!(flat(&root, &place, false).last().unwrap().trace_address.len(), depth + 1);
 }

@@ -17,9 +17,23 @@ pub(crate) struct FlatPlace {
     pub(crate) block_hash: L2BlockHash,
 }
 
-/// `call` with the calls made during it, unless only itself is wanted.
-pub(crate) fn tree(call: &CallFrame, only_top_call: bool) -> CallTrace {
-    let calls = if only_top_call { &[][..] } else { &call.calls };
+/// The call that stands for a whole transaction, with those made during it, which it does not
+/// hold itself: they may be many, and others may need them.
+#[derive(Debug)]
+pub(crate) struct Root<'a> {
+    /// Without calls.
+    pub(crate) frame: CallFrame,
+    /// Calls made during it.
+    pub(crate) calls: &'a [CallFrame],
+}
+
+/// `root` with the calls made during it, unless only itself is wanted.
+pub(crate) fn tree(root: &Root<'_>, only_top_call: bool) -> CallTrace {
+    let calls = if only_top_call { &[][..] } else { root.calls };
+    with_calls(&root.frame, calls)
+}
+
+fn with_calls(call: &CallFrame, calls: &[CallFrame]) -> CallTrace {
     CallTrace {
         kind: kind(call.kind),
         from: call.from,
@@ -31,28 +45,33 @@ pub(crate) fn tree(call: &CallFrame, only_top_call: bool) -> CallTrace {
         input: call.input.clone(),
         error: call.error.clone(),
         revert_reason: call.revert_reason.clone(),
-        calls: calls.iter().map(|call| tree(call, false)).collect(),
+        calls: calls.iter().map(|call| with_calls(call, &call.calls)).collect(),
     }
 }
 
-/// `call` and then the calls made during it, each before those made during itself.
-pub(crate) fn flat(call: &CallFrame, place: &FlatPlace, only_top_call: bool) -> Vec<FlatCall> {
-    let mut list = Vec::new();
-    let index = usize::try_from(place.index).unwrap_or(usize::MAX);
-    add(call, place, &mut vec![index], only_top_call, &mut list);
+/// `root` and then the calls made during it, each before those made during itself.
+pub(crate) fn flat(root: &Root<'_>, place: &FlatPlace, only_top_call: bool) -> Vec<FlatCall> {
+    let mut path = vec![usize::try_from(place.index).unwrap_or(usize::MAX)];
+    let mut list = vec![flat_call(&root.frame, root.calls.len(), place, &path)];
+    if !only_top_call {
+        add(root.calls, place, &mut path, &mut list);
+    }
     list
 }
 
-fn add(
-    call: &CallFrame,
-    place: &FlatPlace,
-    path: &mut Vec<usize>,
-    only_top_call: bool,
-    list: &mut Vec<FlatCall>,
-) {
+fn add(calls: &[CallFrame], place: &FlatPlace, path: &mut Vec<usize>, list: &mut Vec<FlatCall>) {
+    for (index, call) in calls.iter().enumerate() {
+        path.push(index);
+        list.push(flat_call(call, call.calls.len(), place, path));
+        add(&call.calls, place, path, list);
+        path.pop();
+    }
+}
+
+fn flat_call(call: &CallFrame, subtraces: usize, place: &FlatPlace, path: &[usize]) -> FlatCall {
     let error = call.revert_reason.as_ref().or(call.error.as_ref()).cloned();
     let result = || FlatResult { output: call.output.clone(), gas_used: U256::from(call.gas_used) };
-    list.push(FlatCall {
+    FlatCall {
         action: FlatAction {
             call_type: kind(call.kind),
             from: call.from,
@@ -62,22 +81,14 @@ fn add(
             input: call.input.clone(),
         },
         result: error.is_none().then(result),
-        subtraces: call.calls.len(),
+        subtraces,
         error,
-        trace_address: path.clone(),
+        trace_address: path.to_vec(),
         transaction_position: place.index,
         transaction_hash: place.tx_hash,
         block_number: place.block.0,
         block_hash: place.block_hash.0,
         kind: CallTraceKind::Call,
-    });
-    if only_top_call {
-        return;
-    }
-    for (index, call) in call.calls.iter().enumerate() {
-        path.push(index);
-        add(call, place, path, false, list);
-        path.pop();
     }
 }
 

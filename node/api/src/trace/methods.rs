@@ -5,12 +5,12 @@ use std::sync::Arc;
 use jsonrpsee::types::{Params, params::ParamsSequence};
 use lockstep_replay::{BatchTraces, ReplayError, TraceWish, TxTrace};
 use lockstep_store::TxPosition;
-use lockstep_types::{B256, L2BlockNumber, Receipt, Transaction, TxHash, TxStatus};
+use lockstep_types::{B256, Execute, L2BlockNumber, Receipt, Transaction, TxHash, TxStatus};
 use lockstep_wire::eth::{BlockId, BlockNumberOrTag, OfBlock};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    FlatPlace, Shown, Tracer, TracerKind, bootloader_call,
+    FlatPlace, Root, Shown, Tracer, TracerKind, bootloader_call,
     cache::{Found, Outcome, TraceFailure, Wanted},
     prestate, show_calls,
 };
@@ -152,14 +152,13 @@ fn of_tx(
     }
     let gas = u64::try_from(tx.gas_limit()).unwrap_or(u64::MAX);
     let gas_used = gas.saturating_sub(receipt.gas_refunded);
-    let mut root = bootloader_call(gas, gas_used, trace.trace.calls.clone());
-    root.value = tx.execute.value;
-    root.input = tx.execute.calldata.clone();
+    let Execute { value, calldata, .. } = &tx.execute;
+    let mut frame = bootloader_call(gas, gas_used, *value, calldata.clone());
     if let TxStatus::Reverted { reason } = &receipt.status {
-        root.error = Some(FAILED.to_owned());
-        root.revert_reason = Some(reason.clone());
+        frame.error = Some(FAILED.to_owned());
+        frame.revert_reason = Some(reason.clone());
     }
-    Ok(show_calls(tracer, &root, place))
+    Ok(show_calls(tracer, &Root { frame, calls: &trace.trace.calls }, place))
 }
 
 impl Engine {

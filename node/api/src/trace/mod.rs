@@ -8,7 +8,7 @@ mod prestate;
 use std::time::Duration;
 
 use lockstep_replay::TouchedAccount;
-use lockstep_types::{Address, B256, Bytes, address::BOOTLOADER};
+use lockstep_types::{Address, B256, Bytes, U256, address::BOOTLOADER};
 use lockstep_vm::{CallFrame, CallKind, Simulated, SimulatedTx, SimulationEnd, SimulationEnv};
 use lockstep_wire::eth::{
     CallTrace, FlatCall, PrestateAccounts, PrestateDiff, TraceOptions, TracerConfig,
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub(crate) use self::{
     cache::{TraceCache, TraceFailure},
-    calls::{FlatPlace, flat, tree},
+    calls::{FlatPlace, Root, flat, tree},
     methods::register,
 };
 use crate::{
@@ -64,20 +64,20 @@ pub(crate) enum Shown {
     Diff(PrestateDiff),
 }
 
-/// The call that stands for the whole transaction: the bootloader's, with what it called.
-fn bootloader_call(gas: u64, gas_used: u64, calls: Vec<CallFrame>) -> CallFrame {
+/// The bootloader's call, in which all others are made.
+fn bootloader_call(gas: u64, gas_used: u64, value: U256, input: Bytes) -> CallFrame {
     CallFrame {
         kind: CallKind::Call,
         from: Address::ZERO,
         to: BOOTLOADER,
         gas,
         gas_used,
-        value: lockstep_types::U256::ZERO,
-        input: Bytes::new(),
+        value,
+        input,
         output: Bytes::new(),
         error: None,
         revert_reason: None,
-        calls,
+        calls: Vec::new(),
     }
 }
 
@@ -103,21 +103,19 @@ pub(crate) fn of_call(
         let accounts = TouchedAccount::of_trace(&trace, |slot| state.read(slot))?;
         return prestate::show(call, &trace, &accounts, tracer.config);
     }
-    let mut root = bootloader_call(gas_limit, run.gas_used, trace.calls);
-    root.value = tx.value;
-    root.input = tx.input.clone();
-    root.output = output;
-    root.revert_reason = revert_reason;
+    let mut frame = bootloader_call(gas_limit, run.gas_used, tx.value, tx.input.clone());
+    frame.output = output;
+    frame.revert_reason = revert_reason;
     let place = FlatPlace {
         index: 0,
         tx_hash: B256::ZERO,
         block: env.block,
         block_hash: lockstep_types::L2BlockHash::default(),
     };
-    Ok(show_calls(tracer, &root, &place))
+    Ok(show_calls(tracer, &Root { frame, calls: &trace.calls }, &place))
 }
 
-fn show_calls(tracer: &Tracer, root: &CallFrame, place: &FlatPlace) -> Shown {
+fn show_calls(tracer: &Tracer, root: &Root<'_>, place: &FlatPlace) -> Shown {
     let only_top_call = tracer.config.only_top_call;
     if tracer.kind == TracerKind::FlatCall {
         return Shown::Flat(flat(root, place, only_top_call));

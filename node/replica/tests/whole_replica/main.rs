@@ -11,6 +11,7 @@ mod commitments;
 mod follow;
 mod genesis;
 mod l1;
+mod l1_commits;
 mod reorg;
 mod roots;
 mod weather;

@@ -18,6 +18,8 @@ use crate::trace::TraceFailure;
 const RUN_FAILED: i32 = 3;
 /// Code for a run that this node does not do, or does no longer.
 const NOT_RUN: i32 = -32_000;
+/// Code for what is not run any more because the process stops.
+const SHUTTING_DOWN: i32 = -32_009;
 /// Code for too many requests at once.
 const OVERLOADED: i32 = 503;
 
@@ -86,6 +88,9 @@ pub(crate) enum ApiError {
     /// Running took too long.
     #[error("execution aborted (timeout = {0:?})")]
     TimedOut(Duration),
+    /// The process was asked to stop.
+    #[error("Server is shutting down")]
+    ShuttingDown,
     /// A job ended without an answer. What it died of has been logged.
     #[error("the job died")]
     Died,
@@ -136,6 +141,7 @@ impl ApiError {
     pub(crate) fn of_failure(failure: TraceFailure, time_max: Duration) -> Self {
         match failure {
             TraceFailure::Busy => Self::Busy,
+            TraceFailure::ShuttingDown => Self::ShuttingDown,
             TraceFailure::TimedOut | TraceFailure::Replay(ReplayError::Stopped) => {
                 Self::TimedOut(time_max)
             }
@@ -159,6 +165,7 @@ impl ApiError {
             | Self::Vm(VmError::BadInput { .. }) => told(ErrorCode::InvalidParams.code(), &self),
             Self::Run { message, data } => ErrorObjectOwned::owned(RUN_FAILED, message, Some(data)),
             Self::Busy => told(OVERLOADED, &self),
+            Self::ShuttingDown => told(SHUTTING_DOWN, &self),
             Self::TimedOut(_)
             | Self::Vm(VmError::UnknownVersion(_))
             | Self::Replay(

@@ -10,6 +10,8 @@
 //!   no program reverts.
 //! - A transaction without target deploys its calldata as EVM code.
 //! - Every transaction adds one to the nonce of its sender, reverted or not.
+//! - A simulation runs by itself on the state that it is given; calls do without a nonce. Gas does
+//!   not depend on how much there is, so an estimate is one run. Only simulations can be stopped.
 //! - Gas: see [`gas`].
 
 mod batch;

@@ -11,7 +11,9 @@ use lockstep_types::{
     TxType, U256, UnixSeconds,
 };
 use lockstep_vm::{
-    BaseContracts, BatchEnv, BlockEnv, Contract, OpenBatch, StorageError, Vm, VmError, VmStorage,
+    BaseContracts, BatchEnv, BlockEnv, Contract, EstimateRules, Estimated, OpenBatch, Simulated,
+    SimulatedTx, SimulationEnd, SimulationEnv, Simulator, Stop, StorageError, Vm, VmError,
+    VmStorage,
 };
 use lockstep_vm_toy::{Op, Program, ToyVm, evm_account, gas, previous_root_slot};
 
@@ -295,4 +297,89 @@ fn what_cannot_be_read_stops_the_batch() {
     let broken = Slots { broken: Some(slot(1)), ..slots() };
     let error = open(broken).run_tx(&tx(&[Op::Add { key: 1, amount: 1 }])).unwrap_err();
     assert_eq!(error, VmError::Storage(StorageError("planted".to_owned())));
+}
+
+fn simulation_env() -> SimulationEnv {
+    let env = env();
+    SimulationEnv {
+        chain_id: env.chain_id,
+        version: env.version,
+        batch: env.number,
+        batch_timestamp: env.timestamp,
+        block: L2BlockNumber(5),
+        block_timestamp: env.timestamp,
+        parent: L2BlockHash::default(),
+        block_info_before: None,
+        fee_input: env.fee_input,
+        base_fee_per_gas: None,
+        base_contracts: env.base_contracts,
+    }
+}
+
+fn simulated(ops: &[Op]) -> SimulatedTx {
+    let input = Program(ops.to_vec()).encode();
+    SimulatedTx { from: SENDER, to: Some(TARGET), input, ..SimulatedTx::default() }
+}
+
+fn call(ops: &[Op], stop: &Stop) -> Simulated {
+    let (env, tx) = (simulation_env(), simulated(ops));
+    ToyVm::default().call(&env, &tx, Box::new(slots()), true, stop).unwrap()
+}
+
+#[test]
+fn a_call_returns_what_a_slot_holds_and_says_what_it_wrote() {
+    let called = call(&[Op::Add { key: 1, amount: 5 }, Op::Return { key: 1 }], &Stop::default());
+    assert_eq!(called.end, SimulationEnd::Success { output: word(15).0.into() });
+    assert_eq!(called.gas_used, gas::TX + 2 * gas::OP);
+    let written: Vec<_> = called.writes.iter().map(|write| (write.slot, write.value)).collect();
+    assert_eq!(written, [(slot(1), word(15))], "a call has no nonce");
+    let touched = called.trace.unwrap().touched;
+    assert_eq!((touched.len(), touched[0].before, touched[0].after), (1, word(10), word(15)));
+}
+
+#[test]
+fn a_call_that_reverts_or_is_stopped_writes_nothing() {
+    let ops = [Op::Write { key: 1, value: 5 }, Op::Revert];
+    let reverted = call(&ops, &Stop::default());
+    assert!(matches!(reverted.end, SimulationEnd::Reverted { reason: Some(_), .. }));
+    assert_eq!(reverted.writes, []);
+    let halted = call(&[Op::Halt], &Stop::default());
+    assert!(matches!(halted.end, SimulationEnd::Refused { .. }));
+    let stop = Stop::default();
+    stop.now();
+    assert_eq!(call(&ops, &stop).end, SimulationEnd::Stopped);
+}
+
+#[test]
+fn an_unsigned_transaction_counts_and_an_estimate_is_scaled() {
+    let (toy, env) = (ToyVm::default(), simulation_env());
+    let tx = simulated(&[Op::Burn { gas: 900 }]);
+    let ran = toy.run_unsigned(&env, &tx, Box::new(slots()), false, &Stop::default()).unwrap();
+    let nonces: Vec<_> = ran.writes.iter().map(|write| (write.slot, write.value)).collect();
+    assert_eq!((nonces, ran.trace), (vec![(StorageSlot::nonces(SENDER), word(1))], None));
+    let rules = EstimateRules { acceptable_overestimation: 0, scale_per_mille: 1_500 };
+    let estimate = |tx: &SimulatedTx| {
+        toy.estimate(&env, tx, Box::new(slots()), &rules, &Stop::default()).unwrap()
+    };
+    let Estimated::Gas(gas) = estimate(&tx) else { panic!("it works") };
+    assert_eq!(gas.gas_limit, (gas::TX + gas::OP + 900) * 3 / 2);
+    assert!(matches!(estimate(&simulated(&[Op::Halt])), Estimated::Fails(_)));
+    let old = ToyVm::new(env.version);
+    let unknown = old.call(&env, &tx, Box::new(slots()), false, &Stop::default());
+    assert_eq!(unknown, Err(VmError::UnknownVersion(env.version)));
+    assert!(!old.can_simulate(env.version));
+}
+
+#[test]
+fn a_traced_transaction_is_the_same_transaction() {
+    let tx = tx(&[Op::Add { key: 1, amount: 5 }, Op::Return { key: 1 }]);
+    let mut batch = open(slots());
+    let traced = batch.run_tx_traced(&tx).unwrap();
+    assert_eq!(traced.outcome, run_one(&tx));
+    assert_eq!(traced.output, Bytes::from(word(15).0));
+    assert_eq!(batch.value(&slot(1)).unwrap(), word(15));
+    assert_eq!(batch.value(&slot(2)).unwrap(), word(20));
+    let touched = traced.trace.touched.iter().find(|touched| touched.slot == slot(1)).unwrap();
+    assert_eq!((touched.before, touched.after), (word(10), word(15)));
+    assert_eq!(traced.trace.calls[0].input, tx.execute.calldata);
 }

@@ -85,8 +85,9 @@ impl Engine {
         }
     }
 
-    /// Runs `job`, for at most `time_max`; then it is told to stop and no longer waited for. It is
-    /// told to stop as well if nobody waits for the answer any more.
+    /// Runs `job`, for at most `time_max` and until the process is asked to stop; then it is told
+    /// to stop and no longer waited for. It is told to stop as well if nobody waits for the answer
+    /// any more.
     pub(crate) async fn limited<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -95,14 +96,17 @@ impl Engine {
     ) -> ApiResult<T> {
         let stop = Stop::default();
         let _guard = StopOnDrop(stop.clone());
-        let running = self.context.tasks.blocking(name, move || job(&stop));
-        match race(running, self.execution.clock.sleep(time_max)).await {
+        let tasks = &self.context.tasks;
+        let running = tasks.blocking(name, move || job(&stop));
+        let too_late = race(self.execution.clock.sleep(time_max), tasks.shutdown());
+        match race(running, too_late).await {
             First::Left(Ok(result)) => result,
             First::Left(Err(end)) => {
                 tracing::error!(method = name, ?end, "request did not come to an end");
                 Err(ApiError::Died)
             }
-            First::Right(()) => Err(ApiError::TimedOut(time_max)),
+            First::Right(First::Left(())) => Err(ApiError::TimedOut(time_max)),
+            First::Right(First::Right(())) => Err(ApiError::ShuttingDown),
         }
     }
 }

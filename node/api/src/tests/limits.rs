@@ -166,3 +166,13 @@ fn other_requests_do_not_wait_for_calls() {
     assert_eq!(errors(&answers), [(503, OVERLOADED)]);
     assert!(answers[1].get("error").is_some());
 }
+
+#[test]
+fn nothing_is_run_any_more_once_a_stop_was_asked_for() {
+    let toy = Toy::new(Setup { delay: Some(seconds(1)), ..Setup::default() });
+    toy.world.io.runtime.ask_to_stop();
+    let expected = (-32_009, "Server is shutting down".to_owned());
+    assert_eq!(toy.world.error("eth_call", json!([read_five()])), expected);
+    assert_eq!(toy.world.error("debug_traceBlockByNumber", json!(["0x1"])), expected);
+    assert_eq!(toy.world.ask("eth_blockNumber", json!([])), json!("0x6"));
+}

@@ -16,6 +16,8 @@ pub(crate) enum TraceFailure {
     Busy,
     /// It took too long.
     TimedOut,
+    /// The process was asked to stop.
+    ShuttingDown,
     /// It died; the log says of what.
     Died,
     /// The batch could not be run again.

@@ -233,6 +233,7 @@ impl Engine {
             Ok(Ok(traces)) => Ok(Arc::new(traces)),
             Ok(Err(error)) => Err(TraceFailure::Replay(error)),
             Err(ApiError::TimedOut(_)) => Err(TraceFailure::TimedOut),
+            Err(ApiError::ShuttingDown) => Err(TraceFailure::ShuttingDown),
             Err(_died) => Err(TraceFailure::Died),
         }
     }

@@ -3,7 +3,10 @@
 use lockstep_testvectors::{Answer, recordings_for};
 use lockstep_types::{L2BlockHash, L2BlockNumber, U256};
 use lockstep_vm::{CallFrame, CallKind};
-use lockstep_wire::eth::{CallTrace, CallTraceKind, FlatCall, OfBlock};
+use lockstep_wire::{
+    eth::{CallRequest, CallTrace, CallTraceKind, FlatCall, OfBlock},
+    zks::Fee,
+};
 use serde_json::{Value, to_value};
 
 use crate::trace::{FlatPlace, Root, flat, tree};
@@ -105,6 +108,29 @@ fn what_the_reference_node_shows_is_what_its_calls_are_shown_as() {
         }
         let counts = format!("{}: {trees}, {lists}, {blocks}", recording.name());
         assert!(trees > 0 && lists > 0 && blocks > 0, "{counts}");
+    }
+}
+
+#[test]
+fn requests_and_fees_of_the_recording_are_understood() {
+    for recording in recordings_for("requests that run something") {
+        let (mut requests, mut fees) = (0, 0);
+        for golden in recording.golden_api() {
+            let runs = ["eth_call", "eth_estimateGas", "debug_traceCall", "zks_estimateFee"];
+            if !runs.contains(&golden.method.as_str()) {
+                continue;
+            }
+            let request = golden.params[0].clone();
+            let request: CallRequest = serde_json::from_value(request).unwrap();
+            assert!(request.to.is_some() || request.data.is_some(), "{}", golden.params);
+            requests += 1;
+            if let ("zks_estimateFee", Answer::Result(_)) = (&*golden.method, &golden.answer) {
+                let fee: Fee = golden.answer.parse();
+                assert_eq!(to_value(fee).unwrap(), golden.answer.parse::<Value>());
+                fees += 1;
+            }
+        }
+        assert!(requests > 0 && fees > 0, "{}: {requests}, {fees}", recording.name());
     }
 }
 

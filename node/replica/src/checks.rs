@@ -63,7 +63,8 @@ impl Core {
             L1::new(RpcClient::new(&self.io, name, endpoints.to_vec(), config.l1_calls.clone()))
         };
         let l1 = client("L1", &config.l1);
-        let l1 = SettlementLayer { client: l1, contract: ContractSource::MainNode };
+        let contract = config.l1_contract.map_or(ContractSource::MainNode, ContractSource::Known);
+        let l1 = SettlementLayer { client: l1, contract };
         let mut layers = BTreeMap::from([(self.identity.l1_chain_id, l1)]);
         if let Some(gateway) = &config.gateway {
             let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);

@@ -8,7 +8,7 @@ use lockstep_io::EndpointId;
 use lockstep_pipeline::RetryPolicy;
 use lockstep_sync::{FetchConfig, L1StepsConfig, ReorgConfig};
 use lockstep_tree::TreeConfig;
-use lockstep_types::ChainId;
+use lockstep_types::{Address, ChainId};
 use lockstep_upstream::UpstreamConfig;
 
 use crate::roll_back;
@@ -36,6 +36,9 @@ pub struct ReplicaConfig {
     pub commitments: Option<CommitmentsConfig>,
     /// How commit transactions are compared with L1; `None`: they are not. Needs commitments.
     pub l1_commits: Option<L1CommitsConfig>,
+    /// The chain's contract on L1, with which commit transactions are compared; `None`: the main
+    /// node names it, which could name one of its own making.
+    pub l1_contract: Option<Address>,
     /// A chain other than L1 that batches may settle on.
     pub gateway: Option<GatewayConfig>,
     /// How a reorg is looked for.
@@ -79,6 +82,7 @@ impl ReplicaConfig {
             agreement: AgreementConfig::default(),
             commitments: Some(CommitmentsConfig::default()),
             l1_commits: Some(L1CommitsConfig::default()),
+            l1_contract: None,
             gateway: None,
             reorg: ReorgConfig::default(),
             rollback_changes_max: roll_back::CHANGES_MAX,

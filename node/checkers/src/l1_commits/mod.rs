@@ -47,8 +47,10 @@ impl Default for L1CommitsConfig {
 /// Where a chain's contract on a settlement layer is learned from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContractSource {
-    /// The main node names it.
+    /// The main node names it: it could name one of its own making.
     MainNode,
+    /// The operator knows it.
+    Known(Address),
     /// This bridgehub on the settlement layer names it.
     Bridgehub(Address),
 }
@@ -285,9 +287,13 @@ impl L1Commits {
             };
             places.push((number, place));
         }
-        if places.is_empty() && first.0 <= last {
-            let unknown: Vec<_> = (first.0..=last).map(L1BatchNumber).collect();
-            places = self.places_by_main_node(&unknown).await?;
+        if first.0 <= last && view.steps(first)?.commit.is_none() {
+            // One question is enough to find out that it is not committed yet.
+            places = self.places_by_main_node(&[first]).await?;
+            if !places.is_empty() {
+                let more: Vec<_> = (first.0 + 1..=last).map(L1BatchNumber).collect();
+                places.extend(self.places_by_main_node(&more).await?);
+            }
         }
         Ok(places)
     }
@@ -373,6 +379,7 @@ impl L1Commits {
             ContractSource::MainNode => {
                 self.main_node.main_contract().await.map_err(of_main_node)?
             }
+            ContractSource::Known(contract) => contract,
             ContractSource::Bridgehub(bridgehub) => {
                 layer.client.contract_of(bridgehub, l2).await.map_err(of_l1)?
             }

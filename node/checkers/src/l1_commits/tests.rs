@@ -139,6 +139,15 @@ struct Run {
 }
 
 fn start(world: World, steps: impl Fn(u32) -> BatchSteps, with_gateway: bool) -> Run {
+    start_with(world, steps, with_gateway, ContractSource::MainNode)
+}
+
+fn start_with(
+    world: World,
+    steps: impl Fn(u32) -> BatchSteps,
+    with_gateway: bool,
+    on_l1: ContractSource,
+) -> Run {
     let (views, mut writers) = world.store();
     let rows: Vec<_> = (1..=BATCHES).map(row).collect();
     writers.commitments.persist(&rows).unwrap();
@@ -148,7 +157,7 @@ fn start(world: World, steps: impl Fn(u32) -> BatchSteps, with_gateway: bool) ->
         client: L1::new(world.client(name, endpoint)),
         contract,
     };
-    let mut layers = BTreeMap::from([(L1_CHAIN, layer("L1", L1_NODE, ContractSource::MainNode))]);
+    let mut layers = BTreeMap::from([(L1_CHAIN, layer("L1", L1_NODE, on_l1))]);
     if with_gateway {
         let contract = ContractSource::Bridgehub(BRIDGEHUB);
         layers.insert(GATEWAY_CHAIN, layer("gateway", GATEWAY_NODE, contract));
@@ -563,4 +572,87 @@ fn comparing_goes_on_where_it_stopped() {
     assert_eq!(run.checked(), BATCHES);
     assert_eq!(run.stored()[0], Some(passed));
     assert_eq!(encode(&run.stored()[1].unwrap())[0], 0);
+}
+
+/// Two chains of one making, down to the contract on L1: the operator's word settles it.
+#[test]
+fn a_contract_that_the_operator_knows_is_not_asked_of_the_main_node() {
+    let fake = || {
+        let world = World::new(say);
+        world.twist(|_, method, _, result| {
+            let fake = json!(Address::repeat_byte(7));
+            match method {
+                "zks_getMainContract" => *result = fake,
+                "eth_getTransactionReceipt" => {
+                    result["logs"].as_array_mut().unwrap().iter_mut().for_each(|log| {
+                        log["address"] = fake.clone();
+                    });
+                }
+                "eth_getTransactionByHash" => {
+                    let batch =
+                        (1..=BATCHES).find(|batch| result["hash"] == json!(tx_hash(*batch)));
+                    let mut changed = calldata(batch.unwrap());
+                    changed.arguments[0] = Address::repeat_byte(7).into_word();
+                    result["input"] = json!(changed.encode());
+                }
+                _ => {}
+            }
+        });
+        world
+    };
+    let run = start(fake(), final_on_l1, false);
+    run.world.sleep(30);
+    assert_eq!((run.end(), run.checked()), (None, BATCHES), "nobody knows better");
+    let run = start_with(fake(), final_on_l1, false, ContractSource::Known(DIAMOND));
+    run.world.sleep(30);
+    let Some(StageError::L1Mismatch { batch, difference, .. }) = run.end() else {
+        panic!("{:?}", run.end());
+    };
+    assert_eq!((batch, difference.field), (L1BatchNumber(1), "event BlockCommit"));
+    assert_eq!(run.stored(), [None; BATCHES as usize]);
+}
+
+/// What becomes of a lie about where batch 3, which is on the gateway, was committed.
+#[derive(Debug, PartialEq)]
+enum Becomes {
+    Ends,
+    Waits,
+    PassedOver,
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the table is the point")]
+fn no_lie_about_where_a_batch_was_committed_makes_it_equal() {
+    let lies = [
+        ("commitTxHash", json!(tx_hash(4)), Becomes::Ends),
+        ("commitTxHash", json!(B256::repeat_byte(9)), Becomes::Waits),
+        ("commitTxHash", Value::Null, Becomes::Waits),
+        ("commitTxHash", json!("0x12"), Becomes::Waits),
+        ("commitChainId", Value::Null, Becomes::Waits),
+        ("commitChainId", json!(L1_CHAIN.0), Becomes::Waits),
+        ("commitChainId", json!(999), Becomes::PassedOver),
+        ("number", json!(4), Becomes::Waits),
+    ];
+    for (field, value, expected) in lies {
+        let world = World::new(say);
+        let lie = value.clone();
+        world.twist(move |_, method, params, result| {
+            if method == "zks_getL1BatchDetails" && params[0] == json!(3) {
+                result["commitTxHash"] = json!(tx_hash(3));
+                result["commitChainId"] = json!(GATEWAY_CHAIN.0);
+                result[field] = lie.clone();
+            }
+        });
+        let run = start(world, not_on_l1_from_3, true);
+        run.world.sleep(120);
+        let passed = Some(L1Check::NotChecked { settles_on: ChainId(999) });
+        let found = match (run.end(), run.stored()[2]) {
+            (Some(StageError::L1Mismatch { .. }), None) => Becomes::Ends,
+            (None, None) => Becomes::Waits,
+            (None, stored) if stored == passed => Becomes::PassedOver,
+            other => panic!("{field} {value}: {other:?}"),
+        };
+        assert_eq!(found, expected, "{field} {value}");
+        println!("details  {field:14} {value} {found:?}");
+    }
 }

@@ -282,11 +282,8 @@ fn claims_and_steps_are_read_as_written() {
     assert_eq!(view.steps(L1BatchNumber(2)), Ok(steps));
 }
 
-#[test]
-fn the_newest_commitment_and_the_newest_check_are_found() {
-    let (_disk, views, mut writers) = started();
-    assert_eq!(views.now().newest_commitment().unwrap(), None);
-    let commitment = |number: u32| BatchCommitment {
+fn commitment(number: u32) -> BatchCommitment {
+    BatchCommitment {
         number: L1BatchNumber(number),
         commitment: Commitment(value(u64::from(number))),
         pass_through_hash: value(1),
@@ -294,7 +291,13 @@ fn the_newest_commitment_and_the_newest_check_are_found() {
         aux_hash: value(3),
         l2_to_l1_root: value(4),
         diffs: None,
-    };
+    }
+}
+
+#[test]
+fn the_newest_commitment_and_the_newest_check_are_found() {
+    let (_disk, views, mut writers) = started();
+    assert_eq!(views.now().newest_commitment().unwrap(), None);
     writers.commitments.persist(&[commitment(255), commitment(256)]).unwrap();
     let check = L1Check::NotChecked { settles_on: ChainId(5) };
     writers.l1_checks.persist(&[(L1BatchNumber(1), check)]).unwrap();
@@ -486,6 +489,10 @@ fn follow(writers: &mut Writers, until: u32) {
             let claim = BatchClaim { number, root: None, commitment: None };
             writers.claims.persist(&[claim], Some(number)).unwrap();
             writers.steps.persist(&[(number, BatchSteps::default())]).unwrap();
+            writers.commitments.persist(&[commitment(number.0)]).unwrap();
+            writers.claims.persist_compared(&[], number).unwrap();
+            let check = L1Check::Equal { tx_hash: value(9) };
+            writers.l1_checks.persist(&[(number, check)]).unwrap();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use lockstep_checkers::CommitmentsConfig;
 use lockstep_io::{Clock, store::Change};
 use lockstep_replica::{RollBackError, RolledBack, roll_back_stored};
 use lockstep_store::tables;
@@ -572,4 +573,36 @@ fn a_rollback_that_forgets_any_table_is_noticed() {
     }
     // Genesis alone writes `meta`.
     assert_eq!(unnoticed, [("meta", 0)]);
+}
+
+#[test]
+fn commitments_of_batches_that_go_are_computed_again() {
+    // The toy chain announces commitments that nobody can compute.
+    let unannounced = |method: &str, _: &Value, result: &mut Value| {
+        if method == "zks_getL1BatchDetails" && !result.is_null() {
+            result["commitment"] = Value::Null;
+        }
+    };
+    let computing = || {
+        let mut world = world();
+        world.config.commitments = Some(CommitmentsConfig::default());
+        world.upstream.twist(unannounced);
+        world.upstream.set(|knobs| knobs.tip = BATCH_BLOCKS * 2);
+        world
+    };
+    let new = fork(1, 2);
+    let mut undisturbed = computing();
+    undisturbed.upstream.switch_to(&new);
+    let running = undisturbed.start();
+    settle(&undisturbed, &running, &new);
+    let expected = undisturbed.dump(Some(running));
+    assert_eq!(expected["commitments"].len(), 2);
+
+    let mut world = computing();
+    let running = world.start();
+    running.follow_to(BATCH_BLOCKS * 2);
+    world.sleep(Duration::from_secs(30));
+    world.upstream.switch_to(&new);
+    settle(&world, &running, &new);
+    assert_same(&world.dump(Some(running)), &expected, "with commitments");
 }

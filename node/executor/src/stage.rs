@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_io::Par;
-use lockstep_pipeline::{Stage, StageError};
+use lockstep_pipeline::{Peer, Stage, StageError};
 use lockstep_store::{ChainView, ChainWriter, StoreFault, Views, tables};
 use lockstep_types::{
     BaseSystemContracts, BlockParams, BlockToRun, BytecodeHash, Bytes, ChainId, L1BatchNumber,
@@ -166,7 +166,8 @@ impl Executor {
             }
             None => return Ok(()),
         };
-        Err(StageError::Inconsistent { block, detail })
+        let detail = format!("block {block}: {detail}");
+        Err(StageError::Lie { peer: Peer::MainNode, detail })
     }
 
     /// Those of `bytecodes` that the store does not have: who sent them may not have known what

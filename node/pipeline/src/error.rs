@@ -176,12 +176,12 @@ impl StageError {
             Self::Reorg { last_common, .. } => Reaction::RollBack(*last_common),
             Self::RollBackAsked(to) => Reaction::RollBack(*to),
             Self::Lie { peer: Peer::MainNode, .. }
+            | Self::Execution(_)
             | Self::RootMismatch { .. }
             | Self::CommitmentMismatch { .. }
             | Self::L1Mismatch { .. } => Reaction::LookForReorg,
             Self::Lie { peer: Peer::L1, .. }
             | Self::UnknownVersion { .. }
-            | Self::Execution(_)
             | Self::Inconsistent { .. }
             | Self::ReorgBelowFinal { .. }
             | Self::RollBackRefused(_)

@@ -105,6 +105,8 @@ impl Trouble {
     const COUNT_MAX: u32 = 2;
     const PAUSE_MIN: Duration = Duration::from_secs(2);
     const PAUSE_MAX: Duration = Duration::from_secs(60);
+    /// A batch with another root is run again unless more batches than this follow it here.
+    const BATCHES_AGAIN_MAX: u32 = 50;
 
     fn pause(&self) -> Duration {
         Self::PAUSE_MIN.saturating_mul(1 << self.count.min(10)).min(Self::PAUSE_MAX)
@@ -121,7 +123,10 @@ impl Supervisor {
                 Next::RollBack(to, request) => self.roll_back(to, request).await,
                 Next::Reopen => self.reopen().await,
                 Next::Halt(reason) => match self.halt(&reason).await {
-                    Some(request) => Next::RollBack(request.to, Some(request)),
+                    Some(request) => {
+                        self.trouble = None;
+                        Next::RollBack(request.to, Some(request))
+                    }
                     None => return Err(reason),
                 },
                 Next::Stopped => return Ok(()),
@@ -198,12 +203,14 @@ impl Supervisor {
         if let Some(request) = request
             && reason != StageError::Stopped
         {
+            self.trouble = None;
             return Next::RollBack(request.to, Some(request));
         }
         match reason.reaction() {
             Reaction::Stop => Next::Stopped,
             Reaction::RollBack(to) => {
                 warn!(%reason, "a reorg");
+                self.trouble = None;
                 Next::RollBack(to, None)
             }
             Reaction::LookForReorg => Next::LookForReorg(reason),
@@ -243,7 +250,19 @@ impl Supervisor {
             _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
             () = self.core.io.clock.sleep(pause) => {}
         }
-        Next::Reopen
+        if stands_by_it { self.again(&reason) } else { Next::Reopen }
+    }
+
+    /// How what led to `reason` is done again. A batch with another root is fetched and run again,
+    /// unless that would take long: perhaps it was not fetched as it is.
+    fn again(&self, reason: &StageError) -> Next {
+        let StageError::RootMismatch { batch, .. } = reason else { return Next::Reopen };
+        let Some(before) = batch.prev() else { return Next::Reopen };
+        let view = self.core.views.now();
+        let can_go_back = roll_back::check(&view, before);
+        let sealed = view.sealed_batch().ok().flatten().unwrap_or_default();
+        let is_near = sealed.0.saturating_sub(before.0) <= Trouble::BATCHES_AGAIN_MAX;
+        if can_go_back.is_ok() && is_near { Next::RollBack(before, None) } else { Next::Reopen }
     }
 
     /// Whether the main node, asked again, still says what `reason` says.
@@ -323,7 +342,6 @@ impl Supervisor {
                 self.core.rolled_back.send_replace(Some(*rolled_back));
                 // Perhaps the tip was that of the chain that is gone.
                 self.core.tip.send_replace(None);
-                self.trouble = None;
                 Next::Reopen
             }
             Err(RollBackError::Store(fault)) => Next::Halt(fault.clone().into()),

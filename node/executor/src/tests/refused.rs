@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_pipeline::{Reaction, StageError};
+use lockstep_pipeline::{Peer, Reaction, StageError};
 use lockstep_types::{
     B256, BatchTip, BlockToRun, FeeInput, L1BatchNumber, L2BlockNumber, ProtocolVersion,
     StorageSlot, Transaction, TxOutcome, TxStatus, U256,
@@ -63,10 +63,7 @@ fn a_block_that_does_not_fit_the_open_batch_is_refused_before_anything_is_stored
     version.block.params.version = ProtocolVersion(28);
     for wrong in [batch, version] {
         let error = world.try_run(wrong).unwrap_err();
-        assert!(
-            matches!(error, StageError::Inconsistent { block: L2BlockNumber(2), .. }),
-            "{error}"
-        );
+        assert!(matches!(error, StageError::Lie { peer: Peer::MainNode, .. }), "{error}");
         assert!(world.dump() == before);
     }
     world.run(right);
@@ -83,10 +80,7 @@ fn a_block_that_opens_another_batch_than_the_next_is_refused_and_not_waited_with
         let mut wrong = with_code(chain.programs(1, &[&[]]));
         wrong.block.params.batch = L1BatchNumber(batch);
         let error = world.try_run(wrong).unwrap_err();
-        assert!(
-            matches!(error, StageError::Inconsistent { block: L2BlockNumber(3), .. }),
-            "{error}"
-        );
+        assert!(matches!(error, StageError::Lie { peer: Peer::MainNode, .. }), "{error}");
         assert!(world.dump() == before);
     }
 }

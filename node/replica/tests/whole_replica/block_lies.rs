@@ -59,23 +59,13 @@ fn lies_about_blocks() -> Lies {
                 (block["timestamp"], block["hash"]) = (json!(5), Value::Null);
             }),
         ),
-        ("batch after", BLOCK, Halted("inconsistent"), set("/l1BatchNumber", json!(3))),
-        ("batch before", BLOCK, Halted("inconsistent"), set("/l1BatchNumber", json!(1))),
-        (
-            "batch of the first",
-            BATCH_BLOCKS + 1,
-            Halted("inconsistent"),
-            set("/l1BatchNumber", json!(9)),
-        ),
-        ("batch of the fictive", FICTIVE, Halted("inconsistent"), set("/l1BatchNumber", json!(3))),
+        ("batch after", BLOCK, Lie, set("/l1BatchNumber", json!(3))),
+        ("batch before", BLOCK, Lie, set("/l1BatchNumber", json!(1))),
+        ("batch of the first", BATCH_BLOCKS + 1, Lie, set("/l1BatchNumber", json!(9))),
+        ("batch of the fictive", FICTIVE, Lie, set("/l1BatchNumber", json!(3))),
         ("last in batch", BLOCK, Lie, set("/lastInBatch", json!(true))),
         ("not last in batch", FICTIVE, Lie, set("/lastInBatch", json!(false))),
-        (
-            "version in a batch",
-            BLOCK,
-            Halted("inconsistent"),
-            set("/protocolVersion", json!("Version28")),
-        ),
+        ("version in a batch", BLOCK, Lie, set("/protocolVersion", json!("Version28"))),
         (
             "version of a batch",
             BATCH_BLOCKS + 1,

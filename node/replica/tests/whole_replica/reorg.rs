@@ -461,8 +461,25 @@ fn endpoints_that_contradict_each_other_roll_nothing_back() {
 }
 
 #[test]
-fn a_wrong_root_for_a_moment_does_not_halt() {
+fn a_wrong_root_that_is_not_said_again_changes_nothing() {
     let world = world();
+    let told = std::sync::atomic::AtomicBool::new(false);
+    world.upstream.twist(move |method, params, result| {
+        if method == "zks_getL1BatchDetails"
+            && params[0] == json!(3)
+            && !result.is_null()
+            && !told.swap(true, std::sync::atomic::Ordering::SeqCst)
+        {
+            result["rootHash"] = json!(format!("0x{}", "11".repeat(32)));
+        }
+    });
+    let running = followed(&world);
+    assert_eq!(*running.rolled_back.borrow(), None);
+}
+
+#[test]
+fn a_batch_with_another_root_is_run_again_once() {
+    let mut world = world();
     let clock = world.memory.clock.clone();
     world.upstream.twist(move |method, params, result| {
         if method == "zks_getL1BatchDetails"
@@ -471,6 +488,27 @@ fn a_wrong_root_for_a_moment_does_not_halt() {
             && clock.mono().0 < 3_000_000_000
         {
             result["rootHash"] = json!(format!("0x{}", "11".repeat(32)));
+        }
+    });
+    let running = world.start();
+    // All that time the main node stands by it.
+    let done = running.within(LONG, |running| running.rolled_back.borrow().is_some());
+    assert!(done, "{:?}", running.halted());
+    settle(&world, &running, &world.upstream.chain);
+    let to = (*running.rolled_back.borrow()).map(|rolled_back| rolled_back.batch.0);
+    assert_eq!(to, Some(2));
+    let found = world.dump(Some(running));
+    assert_same(&found, &clean(&world.upstream.chain.clone()), "in the end");
+}
+
+#[test]
+fn a_contradiction_that_passes_does_not_halt() {
+    let world = world();
+    let clock = world.memory.clock.clone();
+    // Not part of the block's hash, and not possible.
+    world.upstream.twist_block(BATCH_BLOCKS + 2, move |block| {
+        if clock.mono().0 < 2_000_000_000 {
+            block["l1BatchNumber"] = json!(3);
         }
     });
     let running = followed(&world);

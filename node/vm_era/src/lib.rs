@@ -37,7 +37,7 @@ use crate::{
     batch::EraBatch,
     facts::{FactBatch, ShadowBatch},
     machine::MachineKind,
-    own::{Layout, OwnBatch, Programs, Simulation},
+    own::{KnownMessengers, Layout, OwnBatch, Programs, Shared, Simulation},
 };
 
 /// Which machines run a batch.
@@ -76,7 +76,7 @@ impl Default for EraVmConfig {
 #[derive(Clone, Debug)]
 pub struct EraVm {
     mode: VmMode,
-    programs: Arc<Programs>,
+    shared: Shared,
 }
 
 impl Default for EraVm {
@@ -99,12 +99,13 @@ impl EraVm {
     /// A VM. Machines are made by batch.
     pub fn new(config: EraVmConfig) -> Self {
         let programs = Arc::new(Programs::new(config.program_cache_bytes));
-        Self { mode: config.mode, programs }
+        let messengers = Arc::new(KnownMessengers::default());
+        Self { mode: config.mode, shared: Shared { programs, messengers } }
     }
 
     /// How full the cache of programs is.
     pub fn program_cache(&self) -> ProgramCacheStats {
-        self.programs.stats()
+        self.shared.programs.stats()
     }
 
     /// What runs batches of `version`, and what it is compared with. `None` if nothing can.
@@ -134,7 +135,7 @@ impl EraVm {
     ) -> Result<Box<dyn FactBatch>, VmError> {
         Ok(match runner {
             Runner::Own(layout) => {
-                Box::new(OwnBatch::open(layout, env, first_block, storage, &self.programs)?)
+                Box::new(OwnBatch::open(layout, env, first_block, storage, &self.shared)?)
             }
             Runner::Crates(kind, version) => {
                 Box::new(EraBatch::open(kind, version, env, &first_block, storage)?)
@@ -201,7 +202,7 @@ impl EraVm {
         stop: &'a Stop,
     ) -> Result<Simulation<'a>, VmError> {
         let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
-        Ok(Simulation { layout, env, tx, programs: &self.programs, with_trace, stop })
+        Ok(Simulation { layout, env, tx, programs: &self.shared.programs, with_trace, stop })
     }
 }
 

@@ -11,6 +11,7 @@ use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, Trace, TracedTx, VmError, VmSto
 use super::{
     encode::{TxFields, publishes_bytecodes},
     layout::{Layout, PubdataForm},
+    log_tree::KnownMessengers,
     machine::{Ended, Machine, ReadyTx, Run},
     programs::Programs,
     sealed_cell::MachineBox,
@@ -32,6 +33,13 @@ pub(crate) fn base_fee(fees: &FeeInput) -> u64 {
     fees.fair_l2_gas_price.max(for_pubdata)
 }
 
+/// What batches share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) programs: Arc<Programs>,
+    pub(crate) messengers: Arc<KnownMessengers>,
+}
+
 /// A batch of the machine.
 #[derive(Debug)]
 pub(crate) struct OwnBatch {
@@ -44,6 +52,7 @@ pub(crate) struct OwnBatch {
     block: CurrentBlock,
     tx_count: u32,
     interop_root_count: usize,
+    messengers: Arc<KnownMessengers>,
 }
 
 /// Checks what holds for a batch as a whole.
@@ -115,8 +124,9 @@ impl OwnBatch {
         env: &BatchEnv,
         first_block: BlockEnv,
         storage: Box<dyn VmStorage>,
-        programs: &Arc<Programs>,
+        shared: &Shared,
     ) -> Result<Self, VmError> {
+        let Shared { programs, messengers } = shared;
         let unusable = |reason| VmError::BadInput { batch: env.number, reason };
         check_env(env, &layout).map_err(unusable)?;
         let mut opened = Self {
@@ -128,6 +138,7 @@ impl OwnBatch {
             block: CurrentBlock::new(&first_block),
             tx_count: 0,
             interop_root_count: 0,
+            messengers: Arc::clone(messengers),
         };
         opened.check_interop_roots(&first_block).map_err(unusable)?;
         let world = World::new(storage, Arc::clone(programs));
@@ -268,7 +279,9 @@ impl OpenBatch for OwnBatch {
             return Err(self.unusable(format!("block {number} is not empty, so not its last")));
         }
         let mut machine = self.take_machine()?;
-        let sealed = machine.with(Machine::seal).map_err(|fault| self.error(fault))?;
+        let messengers = Arc::clone(&self.messengers);
+        let sealed =
+            machine.with(|machine| machine.seal(&messengers)).map_err(|fault| self.error(fault))?;
         let failed = |reason| Err(VmError::TipFailed { batch: self.number, reason });
         match sealed.tip.end {
             Ended::Success(_) => {}

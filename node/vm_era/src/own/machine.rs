@@ -24,6 +24,7 @@ use zksync_vm2::{
 use super::{
     encode::{Compressed, EncodedTx},
     layout::{Layout, PUBDATA_WORDS, PubdataForm},
+    log_tree::KnownMessengers,
     logs,
     memory::{Memory, Writes},
     observer::Observer,
@@ -258,8 +259,8 @@ impl Machine {
     }
 
     /// Runs the end of the batch. The current block must be the fictive one.
-    pub(crate) fn seal(&mut self) -> Sealed {
-        let tip = self.run(Until::BatchEnded);
+    pub(crate) fn seal(&mut self, messengers: &KnownMessengers) -> Sealed {
+        let tip = self.run_end(messengers);
         let diff = self.vm.world_diff();
         let final_writes = diff
             .get_storage_changes()
@@ -272,6 +273,22 @@ impl Machine {
             pubdata: std::mem::take(&mut self.pubdata),
             heap: self.memory.nonzero_words(),
         }
+    }
+
+    fn run_end(&mut self, messengers: &KnownMessengers) -> Run {
+        let code = self.value(&StorageSlot::code_hash(address::L1_MESSENGER));
+        self.observer.log_tree = Some(messengers.watch(code));
+        self.vm.make_snapshot();
+        let tip = self.run(Until::BatchEnded);
+        let Some(tree) = self.observer.log_tree.take() else { return tip };
+        let logs: Vec<_> = self.vm.l2_to_l1_logs().map(|log| b256_of(log.value)).collect();
+        if tree.went_wrong(logs) {
+            messengers.give_up(code);
+            self.vm.rollback();
+            return self.run(Until::BatchEnded);
+        }
+        messengers.learn(code, &tree);
+        tip
     }
 
     /// What `slot` holds now.

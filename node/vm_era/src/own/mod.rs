@@ -9,10 +9,12 @@ mod batch;
 mod caller;
 mod encode;
 mod layout;
+mod log_tree;
 mod logs;
 mod machine;
 mod memory;
 mod observer;
+mod precompiles;
 mod programs;
 mod refund;
 mod sealed_cell;
@@ -22,8 +24,9 @@ mod world;
 
 pub use self::programs::ProgramCacheStats;
 pub(crate) use self::{
-    batch::{GAS_PER_PUBDATA_MAX, OwnBatch, base_fee},
+    batch::{GAS_PER_PUBDATA_MAX, OwnBatch, Shared, base_fee},
     layout::{BATCH_GAS_LIMIT, Layout, NEWEST},
+    log_tree::KnownMessengers,
     programs::Programs,
     simulate::Simulation,
 };

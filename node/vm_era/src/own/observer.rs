@@ -17,6 +17,7 @@ use zksync_vm2::{
 };
 
 use super::{
+    log_tree::LogTree,
     words::{address_of, word_of_address},
     world::MadeCodes,
 };
@@ -60,6 +61,7 @@ pub(crate) struct Observer {
     calls: Option<Calls>,
     touched: Option<BTreeSet<(H160, U256)>>,
     agreement: Option<Agreement>,
+    pub(crate) log_tree: Option<LogTree>,
     stop: Option<Stop>,
     pub(crate) was_stopped: bool,
 }
@@ -113,6 +115,9 @@ impl Observer {
         if let Some(agreement) = &mut self.agreement {
             agreement.call(state);
         }
+        if let Some(tree) = &mut self.log_tree {
+            tree.call(state);
+        }
         if let Some(calls) = &mut self.calls {
             calls.call(mode, state);
         }
@@ -136,6 +141,9 @@ impl Observer {
     fn ret<S: StateInterface>(&mut self, kind: ReturnType, state: &mut S) {
         if let Some(agreement) = &mut self.agreement {
             agreement.ret(kind, state);
+        }
+        if let Some(tree) = &mut self.log_tree {
+            tree.ret(state);
         }
         if let Some(calls) = &mut self.calls {
             calls.ret(kind, state);

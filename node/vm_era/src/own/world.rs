@@ -12,10 +12,11 @@ use std::{
 use lockstep_types::{Address, B256, BytecodeHash, Bytes, LeafIndex, StorageSlot, address};
 use lockstep_vm::{StorageError, VmStorage};
 use zksync_types::{H160, U256};
-use zksync_vm2::{StorageInterface, StorageSlot as Slot};
+use zksync_vm2::{StorageInterface, StorageSlot as Slot, precompiles::Precompiles};
 
 use super::{
     observer::Observer,
+    precompiles::NativePrecompiles,
     programs::{Code, Key, Programs},
     words::{address_of, b256_of, u256_of},
 };
@@ -57,6 +58,7 @@ pub(crate) struct World {
     pub(crate) made: MadeCodes,
     fault: Option<Fault>,
     fee_slot: U256,
+    precompiles: NativePrecompiles,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
             made: MadeCodes::default(),
             fault: None,
             fee_slot: u256_of(fee_slot.key),
+            precompiles: NativePrecompiles::default(),
         }
     }
 
@@ -87,6 +90,7 @@ impl World {
             made: MadeCodes::default(),
             fault: self.fault.clone(),
             fee_slot: self.fee_slot,
+            precompiles: NativePrecompiles::default(),
         }
     }
 
@@ -275,6 +279,10 @@ impl zksync_vm2::World<Observer> for World {
             bytes.extend_from_slice(b256_of(*word).as_slice());
         }
         bytes
+    }
+
+    fn precompiles(&self) -> &impl Precompiles {
+        &self.precompiles
     }
 }
 

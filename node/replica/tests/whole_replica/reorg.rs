@@ -117,7 +117,8 @@ fn a_reorg_of_any_depth_leaves_what_following_the_new_chain_leaves() {
                 assert!(has(&old) || has(&new), "block {head} is of neither chain");
                 has_all_of(running, &new)
             };
-            assert!(running.within(LONG, is_whole), "{common} {batches}: {:?}", running.halted());
+            let soon = Duration::from_secs(30);
+            assert!(running.within(soon, is_whole), "{common} {batches}: {:?}", running.halted());
             settle(&world, &running, &new);
             let to = (*running.rolled_back.borrow()).map(|rolled_back| rolled_back.batch.0);
             assert_eq!(to, Some(common), "not one batch more than needed is rolled back");

@@ -41,11 +41,13 @@ impl Chain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum VmChoice {
-    /// The fast VM from v24 on, the legacy VMs for older batches.
+    /// Our own operator of the EraVM from v24 on, the crates' legacy VMs for older batches.
+    Own,
+    /// The crates' fast VM from v24 on, their legacy VMs for older batches. It cannot trace.
     Fast,
-    /// The legacy VMs for everything.
+    /// The crates' legacy VMs for everything, as the reference node.
     Legacy,
-    /// Both, compared after every transaction; a difference halts writes.
+    /// Own and legacy, compared after every transaction; a difference halts writes.
     Shadow,
 }
 
@@ -91,7 +93,7 @@ pub(crate) struct Flags {
     /// Port for GET /health on the same address; without it there is none.
     #[arg(long, env = "LOCKSTEP_HEALTH_PORT", value_name = "PORT")]
     health_port: Option<u16>,
-    /// Which VM runs batches [default: fast].
+    /// Which VM runs batches [default: own].
     #[arg(long, env = "LOCKSTEP_VM")]
     vm: Option<VmChoice>,
     /// Requests to the main node per second, at most [default: 400]; a batch counts
@@ -104,6 +106,12 @@ pub(crate) struct Flags {
     /// MiB of tree nodes kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_TREE_CACHE_MIB", value_name = "MIB")]
     tree_cache_mib: Option<usize>,
+    /// MiB of decoded programs kept in memory [default: 256].
+    #[arg(long, env = "LOCKSTEP_PROGRAM_CACHE_MIB", value_name = "MIB")]
+    program_cache_mib: Option<usize>,
+    /// MiB of traces kept in memory [default: 256].
+    #[arg(long, env = "LOCKSTEP_TRACE_CACHE_MIB", value_name = "MIB")]
+    trace_cache_mib: Option<usize>,
     /// Logs of one eth_getLogs over several blocks, at most [default: 10000].
     #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
     logs_max: Option<usize>,
@@ -128,6 +136,8 @@ pub(crate) struct Settings {
     pub(crate) main_node_rps: u32,
     pub(crate) db_cache_bytes: usize,
     pub(crate) tree_cache_bytes: usize,
+    pub(crate) program_cache_bytes: usize,
+    pub(crate) trace_cache_bytes: usize,
     pub(crate) logs_max: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -205,7 +215,8 @@ impl Settings {
             datadir,
             http,
             health,
-            vm: match flags.vm.or(file.vm).unwrap_or(VmChoice::Fast) {
+            vm: match flags.vm.or(file.vm).unwrap_or(VmChoice::Own) {
+                VmChoice::Own => VmMode::Own,
                 VmChoice::Fast => VmMode::Fast,
                 VmChoice::Legacy => VmMode::Legacy,
                 VmChoice::Shadow => VmMode::Shadow,
@@ -213,6 +224,8 @@ impl Settings {
             main_node_rps,
             db_cache_bytes: mib(flags.db_cache_mib.or(file.db_cache_mib), 512),
             tree_cache_bytes: mib(flags.tree_cache_mib.or(file.tree_cache_mib), 256),
+            program_cache_bytes: mib(flags.program_cache_mib.or(file.program_cache_mib), 256),
+            trace_cache_bytes: mib(flags.trace_cache_mib.or(file.trace_cache_mib), 256),
             logs_max: flags.logs_max.or(file.logs_max).unwrap_or(10_000),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),

@@ -50,8 +50,12 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> {
     let io = real_io(settings, os)?;
-    let vm = Arc::new(EraVm::new(EraVmConfig { mode: settings.vm }));
-    let replica = match Replica::open(replica_config(settings), io.clone(), vm).await {
+    let vm = Arc::new(EraVm::new(EraVmConfig {
+        mode: settings.vm,
+        program_cache_bytes: settings.program_cache_bytes,
+    }));
+    let opening = Replica::open(replica_config(settings), io.clone(), vm.clone(), vm.clone());
+    let replica = match opening.await {
         Ok(replica) => replica,
         Err(OpenError::Stage(StageError::Stopped)) => return Ok(ExitCode::SUCCESS),
         Err(error) => return Err(error.into()),
@@ -108,5 +112,6 @@ fn replica_config(settings: &Settings) -> ReplicaConfig {
     config.main_node_calls.requests_per_second_max = settings.main_node_rps;
     config.tree.cache_bytes = settings.tree_cache_bytes;
     config.api.logs_max = settings.logs_max;
+    config.api.trace_cache_bytes_max = settings.trace_cache_bytes;
     config
 }

@@ -9,6 +9,7 @@
 mod checks;
 mod config;
 mod divergence;
+mod fees;
 mod genesis;
 mod open;
 mod progress;

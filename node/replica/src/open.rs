@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jsonrpsee::RpcModule;
-use lockstep_api::{ApiContext, SyncStatus, rpc_module};
+use lockstep_api::{ApiContext, CurrentFees, Execution, SyncStatus, rpc_module_with_execution};
 use lockstep_checkers::{Agreement, Commitments, L1Commits};
 use lockstep_executor::Executor;
 use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
@@ -13,7 +13,7 @@ use lockstep_sync::{Fetcher, L1StepsWatcher, ReorgDetector, fetch_genesis, stage
 use lockstep_tree::TreeStage;
 use lockstep_types::{ChainId, L2BlockNumber};
 use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
-use lockstep_vm::Vm;
+use lockstep_vm::{Simulator, Vm};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -68,12 +68,15 @@ pub(crate) struct Core {
     pub(crate) config: ReplicaConfig,
     pub(crate) io: Io,
     vm: Arc<dyn Vm>,
+    simulator: Arc<dyn Simulator>,
     pub(crate) identity: ChainIdentity,
     pub(crate) views: Views,
     pub(crate) main_node: MainNode,
     pub(crate) detector: ReorgDetector,
     /// The main node's newest block.
     pub(crate) tip: watch::Sender<Option<L2BlockNumber>>,
+    /// The main node's current prices.
+    pub(crate) fees: watch::Sender<Option<CurrentFees>>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) rolled_back: watch::Sender<Option<RolledBack>>,
 }
@@ -99,7 +102,12 @@ impl Replica {
     /// # Errors
     ///
     /// [`OpenError`]: the operator must act. Nothing stored was changed.
-    pub async fn open(config: ReplicaConfig, io: Io, vm: Arc<dyn Vm>) -> Result<Self, OpenError> {
+    pub async fn open(
+        config: ReplicaConfig,
+        io: Io,
+        vm: Arc<dyn Vm>,
+        simulator: Arc<dyn Simulator>,
+    ) -> Result<Self, OpenError> {
         // An endpoint of another chain is asked for nothing else.
         let calls =
             UpstreamConfig { chain_id: Some(config.l2_chain_id), ..config.main_node_calls.clone() };
@@ -134,11 +142,13 @@ impl Replica {
             config,
             io,
             vm,
+            simulator,
             identity,
             views,
             main_node,
             detector,
             tip: watch::Sender::new(None),
+            fees: watch::Sender::new(None),
             status: watch::Sender::new(Status::Running),
             rolled_back: watch::Sender::new(None),
         };
@@ -149,12 +159,19 @@ impl Replica {
 
     /// The JSON-RPC methods, to be mounted on a server.
     pub fn rpc(&self) -> RpcModule<()> {
-        rpc_module(ApiContext {
+        let context = ApiContext {
             views: self.core.views.clone(),
             tasks: self.core.io.tasks.clone(),
             config: self.core.config.api,
             sync: SyncStatus(self.core.tip.subscribe()),
-        })
+        };
+        let execution = Execution {
+            clock: self.core.io.clock.clone(),
+            vm: self.core.vm.clone(),
+            simulator: self.core.simulator.clone(),
+            fees: self.core.fees.subscribe(),
+        };
+        rpc_module_with_execution(context, execution)
     }
 
     /// Whether blocks are being followed.

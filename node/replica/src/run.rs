@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     divergence,
+    fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
     progress::ProgressLog,
     roll_back::{self, Request, RollBackError},
@@ -140,6 +141,7 @@ impl Supervisor {
             stages;
         let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
+        let fees = FeeWatcher::new(io, self.core.main_node.clone(), self.core.fees.clone());
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
         let log =
             ProgressLog::new(io, log_tip, log_head, agreement.agreed(), views.clone(), config);
@@ -168,6 +170,7 @@ impl Supervisor {
         let mut watchers = vec![
             watch_over("agreement", Box::pin(agreement.run())),
             watch_over("reorg", Box::pin(detector.clone().run())),
+            watch_over("fees", Box::pin(fees.run())),
             watch_over("progress", Box::pin(log.run())),
             watch_over("stopping", Box::pin(told_to_stop(self.stopped.clone()))),
         ];

@@ -1,7 +1,8 @@
 //! The main node as typed calls.
 
 use lockstep_types::{
-    Address, B256, BytecodeHash, Bytes, ChainId, L1BatchNumber, L2BlockNumber, ProtocolVersion,
+    Address, B256, BytecodeHash, Bytes, ChainId, FeeInput, L1BatchNumber, L2BlockNumber,
+    ProtocolVersion,
 };
 use lockstep_wire::{
     SyncBlock, WireError,
@@ -9,7 +10,7 @@ use lockstep_wire::{
     quantity::{self, lenient::Lenient},
     zks::{BlockDetails, L1BatchDetails},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
@@ -24,6 +25,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct MainNode {
     rpc: RpcClient,
+}
+
+/// Answer of `zks_getBatchFeeInput`, wei.
+#[derive(Debug, Deserialize)]
+struct BatchFeeInput {
+    l1_gas_price: u64,
+    fair_l2_gas_price: u64,
+    fair_pubdata_price: u64,
 }
 
 impl BadAnswer {
@@ -101,6 +110,21 @@ impl MainNode {
     /// What genesis is made of and what it must give.
     pub async fn genesis_config(&self) -> Result<GenesisConfig, UpstreamError> {
         self.rpc.ask(plain("en_genesisConfig", json!([]))).await
+    }
+
+    /// Prices that the next batch would be opened with.
+    pub async fn batch_fee_input(&self) -> Result<FeeInput, UpstreamError> {
+        let prices: BatchFeeInput = self.rpc.ask(plain("zks_getBatchFeeInput", json!([]))).await?;
+        Ok(FeeInput {
+            l1_gas_price: prices.l1_gas_price,
+            fair_l2_gas_price: prices.fair_l2_gas_price,
+            fair_pubdata_price: Some(prices.fair_pubdata_price),
+        })
+    }
+
+    /// What those prices are computed from, as the main node puts it.
+    pub async fn fee_params(&self) -> Result<Value, UpstreamError> {
+        self.rpc.ask(plain("zks_getFeeParams", json!([]))).await
     }
 
     /// Address of the chain's diamond proxy on L1.

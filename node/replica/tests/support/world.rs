@@ -69,7 +69,8 @@ impl World {
     }
 
     pub(crate) fn open(&self) -> Result<Replica, OpenError> {
-        let opening = Replica::open(self.config.clone(), self.io(), Arc::new(ToyVm::default()));
+        let vm = Arc::new(ToyVm::default());
+        let opening = Replica::open(self.config.clone(), self.io(), vm.clone(), vm);
         self.memory.block_on(Box::pin(opening))
     }
 

@@ -22,6 +22,7 @@ use super::{
     machine::{Change, changes_after, settings, slot},
     observer::Observer,
     programs::Code,
+    static_memory,
     words::{b256_of, u256_of, word_of_address, words_of},
     world::World,
 };
@@ -121,7 +122,7 @@ impl Caller {
     }
 
     fn go_on(&mut self) -> ExecutionEnd {
-        self.vm.run(&mut self.world, &mut self.observer)
+        static_memory::run(&mut self.vm, &mut self.world, &mut self.observer)
     }
 
     /// Gas that is left for calls.

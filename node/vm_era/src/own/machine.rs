@@ -30,6 +30,7 @@ use super::{
     observer::Observer,
     programs::{Code, Key, Programs},
     refund::{RefundTerms, refund},
+    static_memory,
     words::{address_of, b256_of, u256_of, word_of_address, words_of},
     world::World,
 };
@@ -366,7 +367,8 @@ impl Machine {
         let mut pubdata_before = self.vm.pubdata();
         let mut result = None;
         loop {
-            let number = match self.vm.run(&mut self.world, &mut self.observer) {
+            let number = match static_memory::run(&mut self.vm, &mut self.world, &mut self.observer)
+            {
                 ExecutionEnd::SuspendedOnHook(number) => number,
                 other => {
                     counted.end = self.ended(other);

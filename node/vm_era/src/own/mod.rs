@@ -19,6 +19,7 @@ mod programs;
 mod refund;
 mod sealed_cell;
 mod simulate;
+mod static_memory;
 mod words;
 mod world;
 

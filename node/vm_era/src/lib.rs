@@ -32,7 +32,7 @@ use zksync_multivm::{
 };
 use zksync_types::ProtocolVersionId;
 
-pub use self::own::ProgramCacheStats;
+pub use self::own::{Bootloaders, ProgramCacheStats};
 use crate::{
     batch::EraBatch,
     facts::{FactBatch, ShadowBatch},
@@ -77,6 +77,7 @@ impl Default for EraVmConfig {
 pub struct EraVm {
     mode: VmMode,
     shared: Shared,
+    bootloaders: Arc<Bootloaders>,
 }
 
 impl Default for EraVm {
@@ -100,7 +101,14 @@ impl EraVm {
     pub fn new(config: EraVmConfig) -> Self {
         let programs = Arc::new(Programs::new(config.program_cache_bytes));
         let messengers = Arc::new(KnownMessengers::default());
-        Self { mode: config.mode, shared: Shared { programs, messengers } }
+        let shared = Shared { programs, messengers };
+        Self { mode: config.mode, shared, bootloaders: Arc::default() }
+    }
+
+    /// The same, with the reference node's bootloaders for calls and estimates where they are.
+    pub fn with_bootloaders(mut self, bootloaders: Bootloaders) -> Self {
+        self.bootloaders = Arc::new(bootloaders);
+        self
     }
 
     /// How full the cache of programs is.
@@ -202,7 +210,8 @@ impl EraVm {
         stop: &'a Stop,
     ) -> Result<Simulation<'a>, VmError> {
         let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
-        Ok(Simulation { layout, env, tx, programs: &self.shared.programs, with_trace, stop })
+        let (programs, bootloaders) = (&self.shared.programs, &*self.bootloaders);
+        Ok(Simulation { layout, env, tx, programs, bootloaders, with_trace, stop })
     }
 }
 

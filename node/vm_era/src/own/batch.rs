@@ -13,6 +13,7 @@ use super::{
     layout::{Layout, PubdataForm},
     log_tree::KnownMessengers,
     machine::{Ended, Machine, ReadyTx, Run},
+    memory::{Terms, TxMode},
     programs::Programs,
     sealed_cell::MachineBox,
     world::World,
@@ -98,6 +99,7 @@ pub(crate) fn ready_tx(
         encoded: TxFields::new(tx, hashes).encode(),
         publishes_bytecodes: publishes_bytecodes(tx),
         bytecodes,
+        mode: TxMode::Full,
     })
 }
 
@@ -142,9 +144,9 @@ impl OwnBatch {
         };
         opened.check_interop_roots(&first_block).map_err(unusable)?;
         let world = World::new(storage, Arc::clone(programs));
-        let price = base_fee(&env.fee_input);
+        let terms = Terms { base_fee: base_fee(&env.fee_input), is_new: true };
         let machine =
-            MachineBox::open(|| Machine::open(layout, env, price, first_block, world, programs));
+            MachineBox::open(|| Machine::open(layout, env, terms, first_block, world, programs));
         opened.machine = Some(machine.map_err(|fault| opened.error(fault))?);
         Ok(opened)
     }

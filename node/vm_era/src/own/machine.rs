@@ -26,7 +26,7 @@ use super::{
     layout::{Layout, PUBDATA_WORDS, PubdataForm},
     log_tree::KnownMessengers,
     logs,
-    memory::{Memory, Writes},
+    memory::{Memory, Terms, TxMode, Writes},
     observer::Observer,
     programs::{Code, Key, Programs},
     refund::{RefundTerms, refund},
@@ -105,6 +105,7 @@ pub(crate) struct ReadyTx {
     /// Bytecodes that come with it.
     pub(crate) bytecodes: Vec<(BytecodeHash, Bytes)>,
     pub(crate) publishes_bytecodes: bool,
+    pub(crate) mode: TxMode,
 }
 
 /// What a run counted while it went.
@@ -159,7 +160,7 @@ impl Machine {
     pub(crate) fn open(
         layout: Layout,
         env: &BatchEnv,
-        base_fee: u64,
+        terms: Terms,
         first_block: BlockEnv,
         mut world: World,
         programs: &Programs,
@@ -185,7 +186,7 @@ impl Machine {
         drop(frame);
 
         let mut memory = Memory::new(layout, first_block);
-        let writes = memory.open(env, base_fee);
+        let writes = memory.open(env, terms);
         let observer = Observer::new(world.made.clone());
         let mut machine = Self {
             vm,
@@ -194,7 +195,7 @@ impl Machine {
             layout,
             memory,
             fees: env.fee_input,
-            base_fee,
+            base_fee: terms.base_fee,
             gas_limit: 0,
             pubdata_params: env.pubdata_params,
             pubdata_version: pubdata_version(env.version.0),
@@ -254,7 +255,7 @@ impl Machine {
     fn push_and_run(&mut self, tx: &ReadyTx, compressed: &[Compressed]) -> Run {
         // A gas limit that does not fit was refused before.
         self.gas_limit = u64::try_from(tx.encoded.gas_limit).unwrap_or(u64::MAX);
-        let writes = self.memory.push_tx(&tx.encoded, compressed);
+        let writes = self.memory.push_tx(&tx.encoded, tx.mode, compressed);
         self.write(writes);
         self.run(Until::TxEnded)
     }

@@ -15,6 +15,34 @@ use super::{
 /// Words to write, with their positions.
 pub(crate) type Writes = Vec<(usize, Word)>;
 
+/// How a batch is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Price of a unit of gas, wei.
+    pub(crate) base_fee: u64,
+    /// Whether the batch begins; only bootloaders for simulations know it otherwise.
+    pub(crate) is_new: bool,
+}
+
+/// How a transaction is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TxMode {
+    /// Validated, paid for and executed.
+    #[default]
+    Full,
+    /// Executed only; bootloaders for calls know it.
+    Call,
+}
+
+impl TxMode {
+    fn word(self) -> Word {
+        match self {
+            Self::Full => Word::one(),
+            Self::Call => (Word::from(2) << 248) | Word::one(),
+        }
+    }
+}
+
 /// How much has been written.
 #[derive(Clone, Copy, Debug, Default)]
 struct Marks {
@@ -67,17 +95,21 @@ impl Memory {
     }
 
     /// Parameters of the batch.
-    pub(crate) fn open(&mut self, env: &BatchEnv, base_fee: u64) -> Writes {
+    pub(crate) fn open(&mut self, env: &BatchEnv, terms: Terms) -> Writes {
+        let Terms { base_fee, is_new } = terms;
         let fees = &env.fee_input;
         let mut writes = vec![
             (batch::OPERATOR, word_of_address(env.fee_account)),
-            (batch::PREVIOUS_ROOT, u256_of(env.previous_root.0)),
+            (
+                batch::PREVIOUS_ROOT,
+                if is_new { u256_of(env.previous_root.0) } else { Word::zero() },
+            ),
             (batch::TIMESTAMP, env.timestamp.0.into()),
             (batch::NUMBER, env.number.0.into()),
             (batch::FAIR_PUBDATA_PRICE, fees.fair_pubdata_price.unwrap_or(0).into()),
             (batch::FAIR_L2_GAS_PRICE, fees.fair_l2_gas_price.into()),
             (batch::BASE_FEE, base_fee.into()),
-            (batch::IS_NEW, Word::one()),
+            (batch::IS_NEW, u8::from(is_new).into()),
         ];
         if let Some(settlement) = self.layout.interop.and_then(|interop| interop.settlement) {
             let chain = settlement_chain(env);
@@ -94,15 +126,19 @@ impl Memory {
     }
 
     /// Adds a transaction to the current block.
-    pub(crate) fn push_tx(&mut self, tx: &EncodedTx, compressed: &[Compressed]) -> Writes {
+    pub(crate) fn push_tx(
+        &mut self,
+        tx: &EncodedTx,
+        mode: TxMode,
+        compressed: &[Compressed],
+    ) -> Writes {
         let layout = self.layout;
         let index = self.marks.txs;
         self.before_tx = self.marks;
         let meta = layout.metas + META_WORDS * index;
         let start = layout.txs + self.marks.tx_words;
         let mut writes = vec![
-            // Run it, in full.
-            (meta, Word::one()),
+            (meta, mode.word()),
             (meta + 1, (start * 32).into()),
             (layout.refunds + index, Word::zero()),
             (layout.overheads + index, tx.overhead.into()),

@@ -6,6 +6,7 @@
 //! batch or call to the next.
 
 mod batch;
+mod bootloaders;
 mod caller;
 mod encode;
 mod layout;
@@ -23,7 +24,6 @@ mod static_memory;
 mod words;
 mod world;
 
-pub use self::programs::ProgramCacheStats;
 pub(crate) use self::{
     batch::{GAS_PER_PUBDATA_MAX, OwnBatch, Shared, base_fee},
     layout::{BATCH_GAS_LIMIT, Layout, NEWEST},
@@ -31,3 +31,4 @@ pub(crate) use self::{
     programs::Programs,
     simulate::Simulation,
 };
+pub use self::{bootloaders::Bootloaders, programs::ProgramCacheStats};

@@ -15,10 +15,12 @@ use zksync_types::U256 as Word;
 
 use super::{
     batch::{GAS_PER_PUBDATA_MAX, base_fee, bytecodes, check_env},
+    bootloaders::Bootloaders,
     caller::{Called, Caller, SystemCall, input},
     encode::TxFields,
     layout::{BATCH_GAS_LIMIT, Layout, PubdataForm},
     machine::{Ended, Machine, ReadyTx},
+    memory::{Terms, TxMode},
     programs::Programs,
     words::word_of_address,
     world::World,
@@ -63,8 +65,17 @@ pub(crate) struct Simulation<'a> {
     pub(crate) env: &'a SimulationEnv,
     pub(crate) tx: &'a SimulatedTx,
     pub(crate) programs: &'a Arc<Programs>,
+    pub(crate) bootloaders: &'a Bootloaders,
     pub(crate) with_trace: bool,
     pub(crate) stop: &'a Stop,
+}
+
+/// How a bootloader is run.
+#[derive(Clone, Copy, Debug)]
+struct How<'a> {
+    contracts: &'a Arc<lockstep_vm::BaseContracts>,
+    terms: Terms,
+    mode: TxMode,
 }
 
 impl Simulation<'_> {
@@ -110,8 +121,22 @@ impl Simulation<'_> {
         world
     }
 
-    /// Makes a call.
+    /// Makes a call: with the bootloader for calls if it is there.
     pub(crate) fn call(&self, storage: Box<dyn VmStorage>) -> Result<Simulated, VmError> {
+        let env = self.env;
+        if let Some(contracts) = self.bootloaders.for_calls(env.version, &env.base_contracts) {
+            let mut world = self.world(storage);
+            let gas_limit = self.tx.gas_limit.unwrap_or(BATCH_GAS_LIMIT);
+            let price = env.base_fee_per_gas.unwrap_or_else(|| base_fee(&env.fee_input));
+            let terms = Terms { base_fee: price, is_new: false };
+            let tx_price = self.tx.gas_price.unwrap_or_default();
+            let how = How { contracts: &contracts, terms, mode: TxMode::Call };
+            return self.run_with(&mut world, gas_limit, tx_price, &how);
+        }
+        self.call_directly(storage)
+    }
+
+    fn call_directly(&self, storage: Box<dyn VmStorage>) -> Result<Simulated, VmError> {
         check_env(&self.batch_env(), &self.layout).map_err(|why| self.unusable(why))?;
         let deps =
             bytecodes(&self.tx.factory_deps, &self.layout).map_err(|why| self.unusable(why))?;
@@ -261,41 +286,48 @@ impl Simulation<'_> {
         let gas_limit = self.tx.gas_limit.unwrap_or(BATCH_GAS_LIMIT);
         let price = base_fee(&self.env.fee_input);
         let tx_price = self.tx.gas_price.unwrap_or(U256::from(price));
-        self.run_with(&mut world, gas_limit, price, tx_price)
+        let terms = Terms { base_fee: price, is_new: true };
+        let how = How { contracts: &self.env.base_contracts, terms, mode: TxMode::Full };
+        self.run_with(&mut world, gas_limit, tx_price, &how)
     }
 
-    /// Runs the transaction with a gas limit in a new batch after the state below `world`, which
-    /// stays as it is.
+    /// Runs the transaction with a gas limit on the state below `world`, which stays as it is.
     fn run_with(
         &self,
         world: &mut World,
         gas_limit: u64,
-        price: u64,
         tx_price: U256,
+        how: &How<'_>,
     ) -> Result<Simulated, VmError> {
+        let How { contracts, terms, mode } = *how;
         let layout = self.layout;
-        let mut env = self.batch_env();
+        let mut env = BatchEnv { base_contracts: Arc::clone(contracts), ..self.batch_env() };
         check_env(&env, &layout).map_err(|why| self.unusable(why))?;
-        let ready = self.ready(world, gas_limit, tx_price).map_err(|why| self.unusable(why))?;
-
-        // The bootloader opens a new batch, which must follow the one that the state knows.
-        let [batch_number, batch_timestamp] = split(world.value(&context_slot(7)));
-        let [_, block_timestamp] = split(world.value(&context_slot(9)));
-        env.number = L1BatchNumber(u32::try_from(batch_number).unwrap_or(u32::MAX - 1) + 1);
-        let timestamp =
-            self.env.batch_timestamp.0.max(batch_timestamp + 1).max(block_timestamp + 1);
-        env.timestamp = UnixSeconds(timestamp);
-        let block = BlockEnv {
+        let mut ready = self.ready(world, gas_limit, tx_price).map_err(|why| self.unusable(why))?;
+        ready.mode = mode;
+        let mut block = BlockEnv {
             number: self.env.block,
-            timestamp: UnixSeconds(timestamp),
+            timestamp: self.env.block_timestamp,
             parent: self.env.parent,
             virtual_block_count: 1,
             interop_roots: Vec::new(),
         };
+        if terms.is_new {
+            // The bootloader opens a new batch, which must follow the one that the state knows.
+            let [batch_number, batch_timestamp] = split(world.value(&context_slot(7)));
+            let [_, block_timestamp] = split(world.value(&context_slot(9)));
+            env.number = L1BatchNumber(u32::try_from(batch_number).unwrap_or(u32::MAX - 1) + 1);
+            let timestamp =
+                self.env.batch_timestamp.0.max(batch_timestamp + 1).max(block_timestamp + 1);
+            env.timestamp = UnixSeconds(timestamp);
+            block.timestamp = env.timestamp;
+        }
         let fork = world.fork();
         let ran = unpanicked(|| {
-            let mut machine = Machine::open(layout, &env, price, block, fork, self.programs);
-            machine.observer.agree();
+            let mut machine = Machine::open(layout, &env, terms, block, fork, self.programs);
+            if terms.is_new {
+                machine.observer.agree();
+            }
             machine.observer.stop_when(self.stop.clone());
             if self.with_trace {
                 machine.observer.watch();
@@ -310,7 +342,8 @@ impl Simulation<'_> {
         if let Some(fault) = fault {
             return Err(self.error(fault));
         }
-        let writes: Vec<StorageWrite> = run.changes.iter().map(|change| change.write).collect();
+        let is_done = matches!(run.end, Ended::Success(_));
+        let kept: Vec<StorageWrite> = run.changes.iter().map(|change| change.write).collect();
         Ok(Simulated {
             end: match run.end {
                 Ended::Success(output) => SimulationEnd::Success { output: output.into() },
@@ -320,8 +353,8 @@ impl Simulation<'_> {
             },
             gas_used: gas_limit.saturating_sub(run.gas_refunded),
             pubdata: run.pubdata.into(),
-            events: run.events,
-            writes,
+            events: if is_done { run.events } else { Vec::new() },
+            writes: if is_done { kept } else { Vec::new() },
             trace,
         })
     }
@@ -385,6 +418,7 @@ impl Simulation<'_> {
             encoded: fields.encode(),
             publishes_bytecodes: !is_priority,
             bytecodes,
+            mode: TxMode::Full,
         })
     }
 
@@ -428,9 +462,15 @@ impl Simulation<'_> {
         }
 
         let gas_max = tx.gas_limit.unwrap_or(BATCH_GAS_LIMIT).min(BATCH_GAS_LIMIT);
+        let given = self.bootloaders.for_estimates(self.env.version, &self.env.base_contracts);
+        let how = How {
+            contracts: given.as_ref().unwrap_or(&self.env.base_contracts),
+            terms: Terms { base_fee: price, is_new: given.is_none() },
+            mode: TxMode::Full,
+        };
         let mut attempt = |gas: u64| {
             let limit = gas.saturating_add(overhead).min(gas_max);
-            self.run_with(world, limit, price, U256::from(price))
+            self.run_with(world, limit, U256::from(price), &how)
         };
         let first = attempt(gas_max)?;
         if !is_success(&first.end) {

@@ -7,7 +7,7 @@ use lockstep_types::{B256, Event, L2ToL1Log, Transaction, TxOutcome, TxStatus, U
 use lockstep_vm::Vm;
 use serde_json::{Value, json};
 
-use crate::{Ran, chain::Chain};
+use crate::{batches::Ran, chain::Chain};
 
 /// Compares outcomes with the receipts that the reference node's API gave; returns how many.
 pub(crate) fn check_receipts(recording: &Recording, chain: &Chain, all: &[Ran]) -> usize {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod batches;
 mod chain;
 mod golden;
 
@@ -15,44 +16,27 @@ use lockstep_types::{
 use lockstep_vm::{OpenBatch, TracedTx, Vm, VmError};
 use lockstep_vm_era::{EraVm, EraVmConfig, VmMode};
 
-use crate::chain::{Chain, Reads, State};
-
-/// What a batch left behind.
-#[derive(Debug)]
-struct Ran {
-    /// By block; the fictive one is in the tip.
-    outcomes: Vec<Vec<TxOutcome>>,
-    tip: BatchTip,
-}
+use crate::{
+    batches::{Batch, Ran},
+    chain::{Chain, Reads, State},
+};
 
 fn vm(mode: VmMode) -> EraVm {
     EraVm::new(EraVmConfig { mode, ..EraVmConfig::default() })
 }
 
-/// Opens the batch at `index`, runs everything and seals it, on three threads.
-fn run_batch(vm: &EraVm, chain: &Chain, index: usize, state: &Arc<State>) -> Ran {
-    let blocks = &chain.batches[index];
-    let opened = vm.open_batch(chain.env(index), blocks[0].env(), Reads::of(state));
-    let mut batch = opened.unwrap();
-    let batch_moved = std::thread::scope(|scope| {
+/// Opens a batch, runs everything and seals it, on three threads.
+fn run_batch(vm: &EraVm, batch: &Batch, state: &Arc<State>) -> Ran {
+    let mut open = batch.open(vm, state).unwrap();
+    let (outcomes, open) = std::thread::scope(|scope| {
         let running = scope.spawn(move || {
-            let outcomes: Vec<Vec<_>> = blocks
-                .iter()
-                .enumerate()
-                .map(|(i, block)| {
-                    if i > 0 {
-                        batch.start_block(block.env()).unwrap();
-                    }
-                    block.txs().iter().map(|tx| batch.run_tx(tx).unwrap()).collect()
-                })
-                .collect();
-            (outcomes, batch)
+            let mut outcomes = Vec::new();
+            batch.run_blocks(open.as_mut(), &mut outcomes).unwrap();
+            (outcomes, open)
         });
         running.join().unwrap()
     });
-    let (mut outcomes, batch) = batch_moved;
-    assert_eq!(outcomes.pop(), Some(Vec::new()), "the last block is the fictive one");
-    Ran { outcomes, tip: batch.seal().unwrap() }
+    Ran::new(outcomes, open.seal().unwrap())
 }
 
 /// What `writes` leave different from `state`.
@@ -82,31 +66,16 @@ fn check_writes(ran: &Ran, before: &State) {
     assert_eq!(merged.into_iter().collect::<Vec<_>>(), ran.tip.final_writes);
 }
 
-/// Brings `state` to where the batch at `index` left it.
-fn advance(state: &mut Arc<State>, chain: &Chain, index: usize, ran: &Ran) {
-    let state = Arc::make_mut(state);
-    for tx in chain.batches[index].iter().flat_map(|block| block.txs()) {
-        tx.execute.factory_deps.iter().for_each(|dep| state.add_code(dep));
-    }
-    for outcome in ran.outcomes.iter().flatten() {
-        for (hash, code) in &outcome.made_bytecodes {
-            let hash = lockstep_types::BytecodeHash(*hash);
-            assert!(hash.is_of(code), "{hash} has another code");
-            state.codes.insert(hash, code.clone());
-        }
-    }
-    state.write(&ran.tip.final_writes);
-}
-
 fn run_chain(mode: VmMode, chain: &Chain, batches_max: usize) -> Vec<Ran> {
     let vm = vm(mode);
     let mut state = Arc::new(chain.genesis());
     let mut all = Vec::new();
     let mut watch = Stopwatch::default();
     for index in 0..chain.batches.len().min(batches_max) {
-        let ran = watch.time(|| run_batch(&vm, chain, index, &state));
+        let batch = Batch::recorded(chain, index);
+        let ran = watch.time(|| run_batch(&vm, &batch, &state));
         check_writes(&ran, &state);
-        advance(&mut state, chain, index, &ran);
+        Arc::make_mut(&mut state).advance(&batch, &ran);
         all.push(ran);
     }
     let txs = all.iter().flat_map(|ran| &ran.outcomes).flatten().count();
@@ -182,6 +151,29 @@ fn shadow_mode_finds_no_difference_and_answers_like_our_own_machine() {
     }
 }
 
+/// The boundary between two versions: an upgrade transaction comes first in its batch.
+#[test]
+fn an_upgrade_transaction_runs_in_shadow_mode_without_a_difference() {
+    for recording in recordings_for("running an upgrade in shadow mode") {
+        let chain = Chain::load(&recording);
+        let upgrade = |blocks: &Vec<chain::Block>| {
+            let first = blocks[0].txs().first()?;
+            matches!(first.common, TxCommon::Upgrade(_)).then(|| first.clone())
+        };
+        let found = chain.batches.iter().position(|blocks| upgrade(blocks).is_some());
+        let index = found.unwrap_or_else(|| panic!("no upgrade in {}", recording.name()));
+        let mut state = Arc::new(chain.genesis());
+        for batch in (0..index).map(|index| Batch::recorded(&chain, index)) {
+            let ran = batch.run(&vm(VmMode::Own), &state).unwrap();
+            Arc::make_mut(&mut state).advance(&batch, &ran);
+        }
+        let ran = Batch::recorded(&chain, index).run(&vm(VmMode::Shadow), &state).unwrap();
+        assert_eq!(ran.outcomes[0][0].status, TxStatus::Success);
+        let written = &ran.outcomes[0][0].writes;
+        assert!(!written.is_empty(), "the upgrade in {} changes nothing", recording.name());
+    }
+}
+
 #[test]
 fn traces_are_those_of_the_legacy_machine_and_change_nothing() {
     for recording in recordings_for("tracing a recorded chain in shadow mode") {
@@ -209,7 +201,7 @@ fn traces_are_those_of_the_legacy_machine_and_change_nothing() {
                 }
             }
             assert_eq!(batch.seal().unwrap(), ran.tip);
-            advance(&mut state, &chain, index, ran);
+            Arc::make_mut(&mut state).advance(&Batch::recorded(&chain, index), ran);
         }
         assert!(calls > 0 && touched > 0, "nothing seen in {}", recording.name());
     }

@@ -6,16 +6,20 @@
 //! that names the block and the field. Whether what was said is true is decided elsewhere, with
 //! one exception: [`tx_hash`] says whether a transaction is what its own hash says.
 
+pub mod announced;
 pub mod commit;
+pub mod divergence;
 pub mod en;
 pub mod eth;
 pub mod quantity;
+pub mod time;
 pub mod tx_hash;
 pub mod zks;
 
 mod error;
 
 pub use self::{
+    announced::Announced,
     en::{SyncBlock, SyncBlockParts},
     error::WireError,
     tx_hash::{Checked, DecodeError, TxMismatch, check_transaction, decode_raw},

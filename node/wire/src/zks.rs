@@ -218,6 +218,32 @@ pub struct L2ToL1LogProof {
     pub batch_number: u64,
 }
 
+/// Which root a proof of a log is to lead to; a parameter of `zks_getL2ToL1LogProof`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InteropMode {
+    /// The message root of the gateway that the chain settles on.
+    #[serde(rename = "proof_based_gw")]
+    ProofBasedGateway,
+}
+
+/// Answer of `snapshots_getAllSnapshots`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AllSnapshots {
+    /// Batches with a snapshot, newest first.
+    pub snapshots_l1_batch_numbers: Vec<u32>,
+}
+
+/// Answer of `unstable_l1ToL2TxsStatus`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct L1ToL2TxsStatus {
+    /// Priority operations that wait for a block.
+    pub l1_to_l2_txs_in_mempool: u64,
+    /// Whether they are held back.
+    pub l1_to_l2_txs_paused: bool,
+}
+
 /// Answer of `zks_getBatchFeeInput`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchFeeInput {

@@ -6,19 +6,21 @@ mod block;
 mod call;
 mod fees;
 mod filter;
+mod raw_receipt;
 mod receipt;
 mod tag;
 mod trace;
 mod transaction;
 
 pub use self::{
-    block::{Block, BlockTransactions},
+    block::{Block, BlockTransactions, Header},
     call::{
         AccountOverride, AnyBytes, BlockOverrides, CallRequest, CodeOverride, Eip712Meta,
         PaymasterParams, StateOverrides,
     },
     fees::FeeHistory,
     filter::{Filter, OneOrMany, TopicFilter},
+    raw_receipt::RawReceipt,
     receipt::{L2ToL1Log, Log, Receipt},
     tag::{BlockId, BlockNumberOrTag},
     trace::{

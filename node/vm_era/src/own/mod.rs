@@ -24,6 +24,9 @@ mod static_memory;
 mod words;
 mod world;
 
+#[cfg(test)]
+mod dumps;
+
 pub(crate) use self::{
     batch::{GAS_PER_PUBDATA_MAX, OwnBatch, Shared, base_fee},
     layout::{BATCH_GAS_LIMIT, Layout, NEWEST},

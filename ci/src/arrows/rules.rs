@@ -58,7 +58,12 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 3] = [
+const EXCEPTIONS: [Exception; 4] = [
+    Exception {
+        from: "lockstep_api",
+        to: "lockstep_commitment",
+        reason: "`zks_getL2ToL1LogProof` is a path in the tree of logs that commitments are made of",
+    },
     Exception {
         from: "lockstep_api",
         to: "lockstep_tree",

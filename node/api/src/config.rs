@@ -5,15 +5,20 @@ use std::time::Duration;
 /// Limits of requests. Bounds of sizes, batches and connections are the server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiConfig {
-    /// Most logs of one `eth_getLogs` over more than one block; the reference node's
-    /// `req_entities_limit`.
+    /// Most logs of one `eth_getLogs` over more than one block, and about the most items of one
+    /// `eth_getFilterChanges`; the reference node's `req_entities_limit`.
     pub logs_max: usize,
-    /// Most blocks whose headers one `eth_getLogs` looks at. The reference node has an index
+    /// Most blocks whose headers one `eth_getLogs`, `eth_getFilterChanges` or `en_syncTokens` looks
+    /// at. The reference node has an index
     /// instead and no such bound.
     pub log_blocks_max: u32,
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
     /// not.
     pub log_events_max: u64,
+    /// Most filters that are remembered; the reference node's `filters_limit`.
+    pub filters_max: usize,
+    /// How long a filter is remembered that nobody asks for.
+    pub filter_idle_max: Duration,
     /// Most keys of one `zks_getProof`.
     pub proof_keys_max: usize,
     /// `eth_syncing` says that the node is in step while it is at most this many blocks behind.
@@ -56,6 +61,8 @@ impl Default for ApiConfig {
             logs_max: 10_000,
             log_blocks_max: 2_000_000,
             log_events_max: 5_000_000,
+            filters_max: 10_000,
+            filter_idle_max: Duration::from_secs(15 * 60),
             proof_keys_max: 1_000,
             in_step_lag_max: 10,
             fee_history_blocks_max: 1_024,

@@ -79,6 +79,23 @@ pub(crate) enum ApiError {
     /// A request that can be read makes no sense.
     #[error("{0}")]
     BadRequest(String),
+    /// Nothing is known to answer with.
+    #[error("Method not implemented")]
+    NotImplemented,
+    /// There is no such method here, and something else to use instead.
+    #[error("{0}")]
+    Instead(&'static str),
+    /// A filter that was never made, or is forgotten.
+    #[error("Filter not found")]
+    NoFilter,
+    /// Finding out takes more than one request.
+    #[error("still looking: block {done} of {of}; ask again")]
+    StillLooking {
+        /// First block that was not looked into.
+        done: L2BlockNumber,
+        /// First block that need not be.
+        of: L2BlockNumber,
+    },
     /// There is no such tracer.
     #[error("tracer `{0}` is not known: use callTracer, flatCallTracer or prestateTracer")]
     UnknownTracer(String),
@@ -160,13 +177,18 @@ impl ApiError {
             | Self::TooManyLogs { .. }
             | Self::TooMuchToRead { .. }
             | Self::TooManyKeys(_)
+            | Self::NoFilter
             | Self::BadRequest(_)
             | Self::UnknownTracer(_)
             | Self::Vm(VmError::BadInput { .. }) => told(ErrorCode::InvalidParams.code(), &self),
+            Self::NotImplemented | Self::Instead(_) => {
+                told(ErrorCode::MethodNotFound.code(), &self)
+            }
             Self::Run { message, data } => ErrorObjectOwned::owned(RUN_FAILED, message, Some(data)),
             Self::Busy => told(OVERLOADED, &self),
             Self::ShuttingDown => told(SHUTTING_DOWN, &self),
             Self::TimedOut(_)
+            | Self::StillLooking { .. }
             | Self::Vm(VmError::UnknownVersion(_))
             | Self::Replay(
                 ReplayError::TooLarge { .. }

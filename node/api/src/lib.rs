@@ -10,11 +10,15 @@
 mod call;
 mod config;
 mod debug;
+mod en;
 mod error;
 mod eth;
 mod execution;
 mod net;
+mod snapshots;
 mod trace;
+mod txpool;
+mod unstable;
 mod web3;
 mod zks;
 
@@ -27,11 +31,13 @@ use jsonrpsee::RpcModule;
 use lockstep_io::Tasks;
 use lockstep_store::Views;
 use lockstep_types::L2BlockNumber;
+pub use lockstep_wire::Announced;
 use tokio::sync::watch;
 
 use self::{call::Methods, execution::Engine};
 pub use self::{
     config::ApiConfig,
+    eth::FilterSeams,
     execution::{CurrentFees, Execution},
 };
 
@@ -60,34 +66,61 @@ impl SyncStatus {
     }
 }
 
-/// The methods that are answered from what is stored, to be mounted on a server or called by
-/// [`raw_json_request`](jsonrpsee::core::server::Methods::raw_json_request).
-pub fn rpc_module(context: ApiContext) -> RpcModule<()> {
-    let mut methods = Methods::new(context);
-    register_stored(&mut methods);
-    methods.into_module()
+/// What methods are answered from beside the store. The default has none of it.
+#[derive(Debug)]
+pub struct Sources {
+    /// What only the main node can say; whoever asks it keeps the other end.
+    pub announced: watch::Receiver<Announced>,
+    /// What runs calls, estimates and traces; without it those methods are not there.
+    pub execution: Option<Execution>,
+    /// What filters need; without it there are none.
+    pub filters: Option<FilterSeams>,
 }
 
-/// All methods: those of [`rpc_module`], and those that run something or need current prices.
+impl Default for Sources {
+    fn default() -> Self {
+        let (_nobody, announced) = watch::channel(Announced::default());
+        Self { announced, execution: None, filters: None }
+    }
+}
+
+/// All methods that `sources` suffice for, to be mounted on a server or called by
+/// [`raw_json_request`](jsonrpsee::core::server::Methods::raw_json_request).
 ///
 /// Calls and traces wait for their turn, each kind for its own: see [`ApiConfig`].
-pub fn rpc_module_with_execution(context: ApiContext, execution: Execution) -> RpcModule<()> {
+pub fn rpc_module_with(context: ApiContext, sources: Sources) -> RpcModule<()> {
     let mut methods = Methods::new(context);
-    register_stored(&mut methods);
-    register_execution(&mut methods, execution);
+    register(&mut methods, sources);
     methods.into_module()
 }
 
-fn register_execution(methods: &mut Methods, execution: Execution) {
-    let engine = Arc::new(Engine::new(Arc::clone(&methods.context), execution));
-    execution::register(methods, &engine);
-    trace::register(methods, &engine);
+/// The methods that are answered from what is stored: [`rpc_module_with`] without sources.
+pub fn rpc_module(context: ApiContext) -> RpcModule<()> {
+    rpc_module_with(context, Sources::default())
 }
 
-fn register_stored(methods: &mut Methods) {
+/// The methods of [`rpc_module`], and those that run something or need current prices.
+pub fn rpc_module_with_execution(context: ApiContext, execution: Execution) -> RpcModule<()> {
+    rpc_module_with(context, Sources { execution: Some(execution), ..Sources::default() })
+}
+
+fn register(methods: &mut Methods, sources: Sources) {
+    let Sources { announced, execution, filters } = sources;
     eth::register(methods);
-    zks::register(methods);
+    zks::register(methods, &announced);
+    en::register(methods, &announced);
     debug::register(methods);
     net::register(methods);
     web3::register(methods);
+    txpool::register(methods);
+    snapshots::register(methods);
+    unstable::register(methods);
+    if let Some(execution) = execution {
+        let engine = Arc::new(Engine::new(Arc::clone(&methods.context), execution));
+        execution::register(methods, &engine);
+        trace::register(methods, &engine);
+    }
+    if let Some(seams) = filters {
+        eth::register_filters(methods, seams);
+    }
 }

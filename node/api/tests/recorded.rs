@@ -8,15 +8,19 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_api::{ApiConfig, ApiContext, SyncStatus, rpc_module};
+use jsonrpsee::RpcModule;
+use lockstep_api::{Announced, ApiConfig, ApiContext, Sources, SyncStatus, rpc_module_with};
+use lockstep_commitment::l2_to_l1::aggregation_root_slot;
 use lockstep_io::WriteSet;
 use lockstep_io_memory::MemoryIo;
-use lockstep_store::{BatchRecord, BlockRecord, ChainIdentity, Genesis, Writers};
+use lockstep_store::{BatchRecord, BlockRecord, ChainIdentity, Genesis, Views, Writers};
 use lockstep_testvectors::{Answer, Exchange, MainNodeRecording, Recording, recordings_for};
 use lockstep_types::{
     B256, BatchClaim, BatchHeader, BatchSteps, BlockHeader, ChainId, Commitment, CommitmentInputs,
     Event, Finality, L1BatchNumber, L2BlockHash, L2BlockNumber, L2ToL1Log, LeafIndex, Receipt,
-    StateRoot, StepTx, Transaction, TxStatus, log::bloom_of,
+    StateRoot, StepTx, Transaction, TxCommon, TxStatus,
+    address::{BOOTLOADER, L1_MESSENGER},
+    log::bloom_of,
 };
 use lockstep_wire::{SyncBlock, en::GenesisConfig, en::SyncBlockParts, eth, zks};
 use serde::de::DeserializeOwned;
@@ -24,7 +28,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// Methods that are answered from what is put in the store here.
-const METHODS: [&str; 20] = [
+const METHODS: [&str; 28] = [
+    "en_getEcosystemContracts",
+    "en_syncL2Block",
+    "en_syncTokens",
     "eth_blockNumber",
     "eth_feeHistory",
     "eth_getBlockByHash",
@@ -42,9 +49,14 @@ const METHODS: [&str; 20] = [
     "net_version",
     "rpc_modules",
     "zks_L1BatchNumber",
+    "zks_getBaseTokenL1Address",
     "zks_getBlockDetails",
     "zks_getL1BatchDetails",
+    "zks_getL2ToL1LogProof",
     "zks_getRawBlockTransactions",
+    "zks_getTestnetPaymaster",
+    "zks_getTimestampAsserter",
+    "zks_getTransactionDetails",
 ];
 
 /// Depend on when who saw what, not on the chain.
@@ -57,27 +69,92 @@ fn answers_equal_those_of_the_reference_node() {
         let io = MemoryIo::new(0);
         let (views, mut writers) = lockstep_store::open(&*io.io().stores).unwrap();
         fill(&mut writers, &recording);
-        let (_tip, sync) = watch::channel(None);
-        let module = rpc_module(ApiContext {
-            views,
-            tasks: io.io().tasks,
-            config: ApiConfig::default(),
-            sync: SyncStatus(sync),
-        });
-        let mut compared = 0;
-        for golden in recording.golden_api() {
-            if !METHODS.contains(&golden.method.as_str()) {
-                continue;
+        let module = module(&io, views.clone(), &recording);
+        let mut compared = BTreeMap::from(METHODS.map(|method| (method, 0)));
+        let (proofs, rest): (Vec<_>, Vec<_>) = recording
+            .golden_api()
+            .into_iter()
+            .partition(|golden| golden.method == "zks_getL2ToL1LogProof");
+        for (index, golden) in rest.iter().chain(&proofs).enumerate() {
+            if index == rest.len() {
+                // The reference node was asked for proofs when all batches were executed.
+                execute_all(&mut writers, &views);
             }
-            let (method, params) = (&golden.method, &golden.params);
-            let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-            let request = request.to_string();
-            let (answer, _) = io.block_on(module.raw_json_request(&request, 1)).unwrap();
-            compare(&golden, &serde_json::from_str(answer.get()).unwrap());
-            compared += 1;
+            let Some(count) = compared.get_mut(golden.method.as_str()) else { continue };
+            compare(golden, &answer(&io, &module, golden));
+            *count += 1;
         }
-        assert!(compared > 1_000, "{}: only {compared} answers", recording.name());
+        assert_eq!(compared.values().find(|count| **count == 0), None, "{compared:?}");
+        let total: u32 = compared.values().sum();
+        assert!(total > 1_000, "{}: only {total} answers", recording.name());
     }
+}
+
+/// What another node asks for, as the main node answered it.
+#[test]
+fn another_node_gets_what_the_main_node_gave_us() {
+    const METHODS: [&str; 15] = [
+        "en_consensusGlobalConfig",
+        "en_genesisConfig",
+        "en_getEcosystemContracts",
+        "en_getProtocolVersionInfo",
+        "en_syncL2Block",
+        "en_syncTokens",
+        "en_whitelistedTokensForAA",
+        "snapshots_getAllSnapshots",
+        "zks_L1ChainId",
+        "zks_getBlockDetails",
+        "zks_getBridgeContracts",
+        "zks_getL2Multicall3",
+        "zks_getMainContract",
+        "zks_getProtocolVersion",
+        "zks_getTransactionDetails",
+    ];
+    for recording in recordings_for("answers of the main node") {
+        let io = MemoryIo::new(0);
+        let (views, mut writers) = lockstep_store::open(&*io.io().stores).unwrap();
+        fill(&mut writers, &recording);
+        let module = module(&io, views, &recording);
+        let mut compared = BTreeMap::from(METHODS.map(|method| (method, 0)));
+        for exchange in recording.main_node().exchanges() {
+            let Some(count) = compared.get_mut(exchange.method.as_str()) else { continue };
+            let answer = answer(&io, &module, exchange);
+            if answer["result"]["ethCommitTxHash"].is_null()
+                && exchange.method == "zks_getTransactionDetails"
+            {
+                continue; // Batches went on after the main node was asked for them.
+            }
+            compare(exchange, &answer);
+            *count += 1;
+        }
+        assert_eq!(compared.values().find(|count| **count == 0), None, "{compared:?}");
+    }
+}
+
+/// The methods, with what the main node said.
+fn module(io: &MemoryIo, views: Views, recording: &Recording) -> RpcModule<()> {
+    let main_node = recording.main_node();
+    let mut announced = Announced::default();
+    for method in Announced::METHODS {
+        let answer = main_node.answer(method, &json!([])).expect("recorded");
+        announced.learn(method, answer.result().expect("no error")).unwrap();
+    }
+    let context = ApiContext {
+        views,
+        tasks: io.io().tasks,
+        config: ApiConfig::default(),
+        sync: SyncStatus(watch::channel(None).1),
+    };
+    let announced = watch::channel(announced).1;
+    rpc_module_with(context, Sources { announced, ..Sources::default() })
+}
+
+fn answer(io: &MemoryIo, module: &RpcModule<()>, asked: &Exchange) -> Value {
+    let (method, params) = (&asked.method, &asked.params);
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let request = request.to_string();
+    let (answer, _) = io.block_on(module.raw_json_request(&request, 1)).unwrap();
+    serde_json::from_str(answer.get()).unwrap()
 }
 
 #[track_caller]
@@ -125,7 +202,12 @@ fn fill(writers: &mut Writers, recording: &Recording) {
         parent = block.header.hash;
         let sealed = batch.add(&block.header);
         if number == 0 {
-            let batch = sealed.expect("genesis is a batch");
+            let mut batch = sealed.expect("genesis is a batch");
+            let config: GenesisConfig = ask(main_node, "en_genesisConfig", json!([]));
+            batch.header.next_leaf_index = LeafIndex(config.rollup_last_leaf_index);
+            // Nothing wrote to the tree over all chains before or after.
+            let slot = aggregation_root_slot(B256::ZERO).hashed_key();
+            let block = BlockRecord { state: vec![(slot, results.aggregation_root)], ..block };
             let identity = identity(main_node);
             let genesis = Genesis { identity, block, batch };
             writers.chain.persist_genesis(&genesis, WriteSet::new()).unwrap();
@@ -194,6 +276,19 @@ fn persist_progress(writers: &mut Writers, main_node: &MainNodeRecording, number
     writers.steps.persist(&[(number, steps)]).unwrap();
 }
 
+/// Says of every batch that it was executed on L1.
+fn execute_all(writers: &mut Writers, views: &Views) {
+    let view = views.now();
+    let chain_id = view.identity().unwrap().unwrap().l1_chain_id;
+    let sealed = view.sealed_batch().unwrap().unwrap();
+    for number in (1..=sealed.0).map(L1BatchNumber) {
+        let finality = Finality::Finalized;
+        let execute = StepTx { tx_hash: B256::ZERO, at: String::new(), chain_id, finality };
+        let steps = BatchSteps { execute: Some(execute), ..view.steps(number).unwrap() };
+        writers.steps.persist(&[(number, steps)]).unwrap();
+    }
+}
+
 /// What running the blocks gave, as the reference node tells it.
 struct Results {
     main_node: MainNodeRecording,
@@ -203,12 +298,15 @@ struct Results {
     events: BTreeMap<B256, Vec<Event>>,
     /// Of fictive blocks, by their numbers.
     own_events: BTreeMap<u64, Vec<Event>>,
+    /// Of the tree over all chains, the same in all batches.
+    aggregation_root: B256,
 }
 
 impl Results {
     fn of(recording: &Recording) -> Self {
         let mut receipts = BTreeMap::new();
         let mut logs: Vec<eth::Log> = Vec::new();
+        let mut aggregation_root = B256::ZERO;
         for golden in recording.golden_api() {
             match golden.method.as_str() {
                 "eth_getTransactionReceipt" => {
@@ -219,6 +317,10 @@ impl Results {
                     let all: Vec<eth::Receipt> = golden.answer.parse();
                     let all = all.into_iter();
                     receipts.extend(all.map(|receipt| (receipt.transaction_hash, receipt)));
+                }
+                "zks_getL2ToL1LogProof" => {
+                    let proof: zks::L2ToL1LogProof = golden.answer.parse();
+                    aggregation_root = *proof.proof.last().unwrap();
                 }
                 // The first one asks for everything.
                 "eth_getLogs" if logs.is_empty() => logs = golden.answer.parse(),
@@ -237,7 +339,7 @@ impl Results {
             };
             of.push(Event { address: log.address, topics: log.topics, data: log.data });
         }
-        Self { main_node, receipts, events, own_events }
+        Self { main_node, receipts, events, own_events, aggregation_root }
     }
 
     fn block(
@@ -249,8 +351,10 @@ impl Results {
     ) -> BlockRecord {
         let transactions = parts.transactions.unwrap();
         let base_fee_per_gas = shown.base_fee_per_gas.to();
+        let in_batch = u16::try_from(first_tx_index_in_batch).unwrap()..;
+        let with_receipt = |(tx, index)| self.receipt(tx, base_fee_per_gas, index);
         let mut receipts: Vec<Receipt> =
-            transactions.iter().map(|tx| self.receipt(tx, base_fee_per_gas)).collect();
+            transactions.iter().zip(in_batch).map(with_receipt).collect();
         let gas_used = |(tx, receipt): (&Transaction, &Receipt)| {
             tx.gas_limit().to::<u64>() - receipt.gas_refunded
         };
@@ -285,7 +389,7 @@ impl Results {
     }
 
     /// From the receipt if that was recorded, otherwise from what else was.
-    fn receipt(&self, tx: &Transaction, base_fee_per_gas: u64) -> Receipt {
+    fn receipt(&self, tx: &Transaction, base_fee_per_gas: u64, index: u16) -> Receipt {
         let hash = tx.hash().0;
         let own = own_receipt(self.events.get(&hash));
         if let Some(shown) = self.receipts.get(&hash) {
@@ -306,9 +410,30 @@ impl Results {
         Receipt {
             status: status(details.status != zks::TransactionStatus::Failed),
             gas_refunded: (tx.gas_limit() - gas_used).to(),
+            l2_to_l1_logs: logs_for_l1(tx, &own.events, index),
             ..own
         }
     }
+}
+
+/// What a transaction that succeeded sent to L1: the bootloader says so of each from L1, and the
+/// messenger sends the hashes of messages.
+fn logs_for_l1(tx: &Transaction, events: &[Event], tx_index_in_batch: u16) -> Vec<L2ToL1Log> {
+    let log = |sender, key, value| L2ToL1Log {
+        shard_id: 0,
+        is_service: true,
+        tx_index_in_batch,
+        sender,
+        key,
+        value,
+    };
+    let messages = events.iter().filter_map(|event| match event.topics.as_slice() {
+        [_, from, hash] if event.address == L1_MESSENGER => Some(log(L1_MESSENGER, *from, *hash)),
+        _ => None,
+    });
+    let from_l1 = !matches!(tx.common, TxCommon::L2(_));
+    let done = from_l1.then(|| log(BOOTLOADER, tx.hash().0, B256::with_last_byte(1)));
+    messages.chain(done).collect()
 }
 
 fn count<T>(items: &[T]) -> u32 {

@@ -18,6 +18,17 @@ pub(super) fn register(methods: &mut Methods) {
         let hash = BlockId::Hash(params.next()?);
         block(call, hash, params.next()?)
     });
+    methods.add("eth_getHeaderByNumber", |call, params| {
+        let number = BlockId::Number(params.next()?);
+        Ok(block(call, number, false)?.map(eth::Header::from))
+    });
+    methods.add("eth_getHeaderByHash", |call, params| {
+        let hash = BlockId::Hash(params.next()?);
+        Ok(block(call, hash, false)?.map(eth::Header::from))
+    });
+    // There are none, whatever block is asked for.
+    methods.add_constant("eth_getUncleCountByBlockNumber", U256::ZERO);
+    methods.add_constant("eth_getUncleCountByBlockHash", U256::ZERO);
     methods.add("eth_getBlockTransactionCountByNumber", |call, params| {
         transaction_count(call, BlockId::Number(params.next()?))
     });

@@ -14,6 +14,10 @@ pub(super) fn register(methods: &mut Methods) {
     methods.add("eth_protocolVersion", |call, _| protocol_version(call));
     methods.add("eth_syncing", |call, _| syncing(call));
     methods.add_constant("eth_accounts", Vec::<Address>::new());
+    methods.add_constant("eth_getCompilers", Vec::<String>::new());
+    methods.add_constant("eth_coinbase", Address::ZERO);
+    methods.add_constant("eth_hashrate", U256::ZERO);
+    methods.add_constant("eth_mining", false);
 }
 
 /// The version of the newest block. Patches of a version are not known here.

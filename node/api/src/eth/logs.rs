@@ -19,11 +19,50 @@ pub(super) fn register(methods: &mut Methods) {
 
 fn logs(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Vec<eth::Log>> {
     let filter: Filter = params.next()?;
+    check(call, &filter)?;
+    find(call, &filter)
+}
+
+/// Refuses a filter that makes no sense.
+pub(super) fn check(call: &Call, filter: &Filter) -> ApiResult<()> {
     if filter.topics.as_ref().is_some_and(|topics| topics.len() > TOPICS_MAX) {
         return Err(ApiError::TooManyTopics);
     }
-    let Some(range) = Range::of(call, &filter)? else { return Ok(Vec::new()) };
-    let wanted = BloomFilter::new(&filter);
+    if filter.block_hash.is_some() {
+        Range::of(call, filter)?;
+    }
+    Ok(())
+}
+
+/// The logs of blocks from the first to the last one that `filter` means, until they are enough for
+/// one answer or have cost enough reading, but of one block at least. Gives back the block after
+/// those that were looked into.
+pub(super) fn collect_until(
+    call: &Call,
+    filter: &Filter,
+    [from, to]: [L2BlockNumber; 2],
+    found: &mut Vec<eth::Log>,
+) -> ApiResult<L2BlockNumber> {
+    let wanted = BloomFilter::new(filter);
+    let mut budget = Budget::new(call, Range { from, to });
+    for number in from.0..=to.0 {
+        let number = L2BlockNumber(number);
+        let header = call.header(number)?;
+        let is_affordable = budget.spend_block(&header).and_then(|()| budget.spend_events(&header));
+        if number != from && (is_affordable.is_err() || found.len() >= call.config.logs_max) {
+            return Ok(number);
+        }
+        if header.event_count != 0 && wanted.may_match(&header.logs_bloom) {
+            collect(call, header, filter, found)?;
+        }
+    }
+    Ok(to.next())
+}
+
+/// All logs that `filter` means.
+pub(super) fn find(call: &Call, filter: &Filter) -> ApiResult<Vec<eth::Log>> {
+    let Some(range) = Range::of(call, filter)? else { return Ok(Vec::new()) };
+    let wanted = BloomFilter::new(filter);
     let mut found = Vec::new();
     let mut budget = Budget::new(call, range);
     for number in range.from.0..=range.to.0 {
@@ -33,7 +72,7 @@ fn logs(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Vec<eth::Log>
             continue;
         }
         budget.spend_events(&header)?;
-        collect(call, header, &filter, &mut found)?;
+        collect(call, header, filter, &mut found)?;
         if range.is_long() && found.len() > call.config.logs_max {
             let to = range.until_before(L2BlockNumber(number));
             return Err(ApiError::TooManyLogs { max: call.config.logs_max, from: range.from, to });

@@ -3,10 +3,14 @@
 mod blocks;
 mod chain;
 mod fees;
+mod filters;
 mod json;
 mod logs;
 mod state;
 mod transactions;
+
+pub use self::filters::FilterSeams;
+pub(crate) use self::{filters::register as register_filters, transactions::raw_by_hash};
 
 use lockstep_types::B256;
 use lockstep_wire::eth::{BlockId, BlockNumberOrTag};

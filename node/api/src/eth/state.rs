@@ -9,14 +9,19 @@ use serde::Deserialize;
 
 use crate::{
     call::{Call, Methods},
-    error::ApiResult,
+    error::{ApiError, ApiResult},
 };
+
+/// Why there is no `eth_getProof`.
+const NO_ETH_PROOF: &str = "eth_getProof is not available: the state tree is not Ethereum's, and \
+     has roots of batches, not of blocks; use zks_getProof(address, keys, l1BatchNumber)";
 
 pub(super) fn register(methods: &mut Methods) {
     methods.add("eth_getBalance", balance);
     methods.add("eth_getTransactionCount", transaction_count);
     methods.add("eth_getCode", code);
     methods.add("eth_getStorageAt", storage_at);
+    methods.add("eth_getProof", |_, _| Err::<(), _>(ApiError::Instead(NO_ETH_PROOF)));
 }
 
 fn balance(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<U256> {

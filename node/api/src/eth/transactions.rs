@@ -2,7 +2,7 @@
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_store::TxPosition;
-use lockstep_types::{B256, L2BlockNumber, TxHash};
+use lockstep_types::{B256, Bytes, L2BlockNumber, TxHash};
 use lockstep_wire::{
     eth::{self, BlockId},
     quantity,
@@ -25,6 +25,15 @@ pub(super) fn register(methods: &mut Methods) {
         let block = BlockId::Number(params.next()?);
         by_position(call, block, params.next()?)
     });
+    methods.add("eth_getRawTransactionByHash", raw_by_hash);
+    methods.add("eth_getRawTransactionByBlockHashAndIndex", |call, params| {
+        let block = BlockId::Hash(params.next()?);
+        raw_by_position(call, block, params.next()?)
+    });
+    methods.add("eth_getRawTransactionByBlockNumberAndIndex", |call, params| {
+        let block = BlockId::Number(params.next()?);
+        raw_by_position(call, block, params.next()?)
+    });
     methods.add("eth_getTransactionReceipt", receipt);
     methods.add("eth_getBlockReceipts", block_receipts);
 }
@@ -39,17 +48,31 @@ fn by_hash(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<eth
     shown(call, position).map(Some)
 }
 
-fn by_position(
+fn by_position(call: &Call, block: BlockId, index: Index) -> ApiResult<Option<eth::Transaction>> {
+    position(call, block, index)?.map(|position| shown(call, position)).transpose()
+}
+
+/// The signed bytes; none of transactions that came from L1.
+pub(crate) fn raw_by_hash(
     call: &Call,
-    block: BlockId,
-    Index(index): Index,
-) -> ApiResult<Option<eth::Transaction>> {
+    params: &mut ParamsSequence<'_>,
+) -> ApiResult<Option<Bytes>> {
+    let hash = TxHash(params.next::<B256>()?);
+    let Some(position) = call.view.tx_position(&hash)? else { return Ok(None) };
+    Ok(call.transaction(position)?.raw)
+}
+
+fn raw_by_position(call: &Call, block: BlockId, index: Index) -> ApiResult<Option<Bytes>> {
+    let Some(position) = position(call, block, index)? else { return Ok(None) };
+    Ok(call.transaction(position)?.raw)
+}
+
+/// The place of a transaction that is there.
+fn position(call: &Call, block: BlockId, Index(index): Index) -> ApiResult<Option<TxPosition>> {
     let Some(block) = call.find_block(block)? else { return Ok(None) };
     let count = call.header(block)?.tx_count();
-    match u32::try_from(index) {
-        Ok(index) if index < count => shown(call, TxPosition { block, index }).map(Some),
-        Ok(_) | Err(_) => Ok(None),
-    }
+    let index = u32::try_from(index).ok().filter(|index| *index < count);
+    Ok(index.map(|index| TxPosition { block, index }))
 }
 
 fn shown(call: &Call, position: TxPosition) -> ApiResult<eth::Transaction> {

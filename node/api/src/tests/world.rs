@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    ApiConfig, ApiContext, Execution, SyncStatus,
+    ApiConfig, ApiContext, Execution, Sources, SyncStatus,
     call::{Call, Methods},
     error::ApiResult,
-    eth, register_execution, register_stored,
+    eth, register,
 };
 
 pub(super) struct World {
@@ -30,7 +30,7 @@ impl World {
     pub(super) fn new(config: ApiConfig) -> Self {
         let io = MemoryIo::new(0);
         let tasks = io.io().tasks;
-        Self::with_methods(io, tasks, config, register_stored)
+        Self::with_sources(io, tasks, config, Sources::default())
     }
 
     /// With all methods; what is run, runs on `tasks`.
@@ -40,10 +40,17 @@ impl World {
         config: ApiConfig,
         execution: Execution,
     ) -> Self {
-        Self::with_methods(io, tasks, config, |methods| {
-            register_stored(methods);
-            register_execution(methods, execution);
-        })
+        let sources = Sources { execution: Some(execution), ..Sources::default() };
+        Self::with_sources(io, tasks, config, sources)
+    }
+
+    pub(super) fn with_sources(
+        io: MemoryIo,
+        tasks: Arc<dyn Tasks>,
+        config: ApiConfig,
+        sources: Sources,
+    ) -> Self {
+        Self::with_methods(io, tasks, config, |methods| register(methods, sources))
     }
 
     /// With one more method, that does what `method` does.
@@ -63,14 +70,14 @@ impl World {
         io: MemoryIo,
         tasks: Arc<dyn Tasks>,
         config: ApiConfig,
-        register: impl FnOnce(&mut Methods),
+        fill: impl FnOnce(&mut Methods),
     ) -> Self {
         let (views, writers) = lockstep_store::open(&*io.io().stores).unwrap();
         let (tip, sync) = watch::channel(None);
         let sync = SyncStatus(sync);
         let context = ApiContext { views: views.clone(), tasks, config, sync };
         let mut methods = Methods::new(context);
-        register(&mut methods);
+        fill(&mut methods);
         Self { views, writers, tip, io, module: methods.into_module() }
     }
 

@@ -1,0 +1,56 @@
+//! `zks_getTransactionDetails`.
+
+use jsonrpsee::types::params::ParamsSequence;
+use lockstep_types::{B256, Finality, StepTx, TxCommon, TxHash, TxStatus, U256};
+use lockstep_wire::{
+    time::rfc3339,
+    zks::{TransactionDetails, TransactionStatus},
+};
+
+use crate::{
+    call::{Call, Methods},
+    error::{ApiError, ApiResult},
+};
+
+pub(super) fn register(methods: &mut Methods) {
+    methods.add("zks_getTransactionDetails", details);
+}
+
+/// How far a transaction has come, and what it paid. Its steps are those of its batch.
+fn details(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<TransactionDetails>> {
+    let hash = TxHash(params.next::<B256>()?);
+    let Some(position) = call.view.tx_position(&hash)? else { return Ok(None) };
+    let tx = call.transaction(position)?;
+    let missing = ApiError::Missing { what: "a receipt", block: position.block };
+    let receipt = call.view.receipt(position)?.ok_or(missing)?;
+    let header = call.header(position.block)?;
+    let steps = call.view.steps(header.params.batch)?;
+    let gas_used = tx.gas_limit().saturating_sub(U256::from(receipt.gas_refunded));
+    let hash_of = |step: &Option<StepTx>| step.as_ref().map(|tx| tx.tx_hash);
+    Ok(Some(TransactionDetails {
+        is_l1_originated: match tx.common {
+            TxCommon::L2(_) => false,
+            TxCommon::Priority(_) | TxCommon::Upgrade(_) => true,
+        },
+        status: status(&receipt.status, &steps.execute),
+        fee: gas_used.saturating_mul(tx.effective_gas_price(header.base_fee_per_gas)),
+        gas_per_pubdata: tx.gas_per_pubdata_limit(),
+        initiator_address: tx.initiator(),
+        received_at: rfc3339(tx.received_at_ms),
+        eth_commit_tx_hash: hash_of(&steps.commit),
+        eth_prove_tx_hash: hash_of(&steps.prove),
+        eth_execute_tx_hash: hash_of(&steps.execute),
+        eth_precommit_tx_hash: None, // Precommits are not followed.
+    }))
+}
+
+fn status(own: &TxStatus, execute: &Option<StepTx>) -> TransactionStatus {
+    match own {
+        TxStatus::Reverted { .. } => TransactionStatus::Failed,
+        TxStatus::Success => match execute.as_ref().map(|tx| tx.finality) {
+            Some(Finality::Finalized) => TransactionStatus::Verified,
+            Some(Finality::FastFinalized) => TransactionStatus::FastFinalized,
+            Some(Finality::Pending) | None => TransactionStatus::Included,
+        },
+    }
+}

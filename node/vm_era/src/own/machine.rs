@@ -368,13 +368,10 @@ impl Machine {
         let mut pubdata_before = self.vm.pubdata();
         let mut result = None;
         loop {
-            let number = match static_memory::run(&mut self.vm, &mut self.world, &mut self.observer)
-            {
-                ExecutionEnd::SuspendedOnHook(number) => number,
-                other => {
-                    counted.end = self.ended(other);
-                    return counted;
-                }
+            let end = static_memory::run(&mut self.vm, &mut self.world, &mut self.observer);
+            let ExecutionEnd::SuspendedOnHook(number) = end else {
+                counted.end = self.ended(end);
+                return counted;
             };
             match number {
                 hook::TX_ENDED if until == Until::TxEnded => {

@@ -290,24 +290,24 @@ impl Tracer for Observer {
         &mut self,
         state: &mut S,
     ) -> ShouldStop {
-        let is_slow = match OP::VALUE {
-            Opcode::FarCall(mode) => {
-                self.far_call(mode, state);
-                true
-            }
-            Opcode::NearCall => {
-                if let Some(calls) = &mut self.calls {
-                    calls.near_call();
-                }
-                false
-            }
-            Opcode::Ret(kind) => {
-                self.ret(kind, state);
-                false
-            }
-            Opcode::StorageRead | Opcode::StorageWrite | Opcode::PrecompileCall => true,
-            _ => false,
-        };
+        if let Opcode::FarCall(mode) = OP::VALUE {
+            self.far_call(mode, state);
+        }
+        if let Opcode::Ret(kind) = OP::VALUE {
+            self.ret(kind, state);
+        }
+        if OP::VALUE == Opcode::NearCall
+            && let Some(calls) = &mut self.calls
+        {
+            calls.near_call();
+        }
+        let is_slow = matches!(
+            OP::VALUE,
+            Opcode::FarCall(_)
+                | Opcode::StorageRead
+                | Opcode::StorageWrite
+                | Opcode::PrecompileCall
+        );
         if is_slow && self.is_stop_due() { ShouldStop::Stop } else { ShouldStop::Continue }
     }
 }

@@ -297,7 +297,12 @@ pub(super) fn batch_1() -> BatchRecord {
 
 /// The small chain, before batch 1 is in the tree.
 pub(super) fn world() -> World {
-    let mut world = World::new(ApiConfig::default());
+    world_with(ApiConfig::default())
+}
+
+/// The same, with limits.
+pub(super) fn world_with(config: ApiConfig) -> World {
+    let mut world = World::new(config);
     world.persist_genesis(&genesis(vec![(StorageSlot::balance(ALICE), word(100))]));
     world.persist(&block_1(), None);
     let fictive = Block {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lockstep_io::{Par, Tasks, WriteSet};
+use lockstep_io::{Io, Par, Tasks, WriteSet};
 use lockstep_io_memory::MemoryIo;
 use lockstep_store::{BatchRecord, BlockRecord, Genesis, Views, Writers};
 use lockstep_tree::{Tree, TreeConfig};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    ApiConfig, ApiContext, Execution, Sources, SyncStatus,
+    Announced, ApiConfig, ApiContext, Execution, FilterSeams, Sources, SyncStatus,
     call::{Call, Methods},
     error::ApiResult,
     eth, register,
@@ -22,6 +22,7 @@ pub(super) struct World {
     pub(super) views: Views,
     pub(super) writers: Writers,
     pub(super) tip: watch::Sender<Option<L2BlockNumber>>,
+    pub(super) announced: watch::Sender<Announced>,
     pub(super) io: MemoryIo,
     module: jsonrpsee::RpcModule<()>,
 }
@@ -30,7 +31,7 @@ impl World {
     pub(super) fn new(config: ApiConfig) -> Self {
         let io = MemoryIo::new(0);
         let tasks = io.io().tasks;
-        Self::with_sources(io, tasks, config, Sources::default())
+        Self::with_sources(io, tasks, config, None)
     }
 
     /// With all methods; what is run, runs on `tasks`.
@@ -40,17 +41,21 @@ impl World {
         config: ApiConfig,
         execution: Execution,
     ) -> Self {
-        let sources = Sources { execution: Some(execution), ..Sources::default() };
-        Self::with_sources(io, tasks, config, sources)
+        Self::with_sources(io, tasks, config, Some(execution))
     }
 
-    pub(super) fn with_sources(
+    fn with_sources(
         io: MemoryIo,
         tasks: Arc<dyn Tasks>,
         config: ApiConfig,
-        sources: Sources,
+        execution: Option<Execution>,
     ) -> Self {
-        Self::with_methods(io, tasks, config, |methods| register(methods, sources))
+        let (announced, watched) = watch::channel(Announced::default());
+        let Io { clock, entropy, .. } = io.io();
+        let filters = Some(FilterSeams { clock, entropy });
+        let sources = Sources { announced: watched, execution, filters };
+        let world = Self::with_methods(io, tasks, config, |methods| register(methods, sources));
+        Self { announced, ..world }
     }
 
     /// With one more method, that does what `method` does.
@@ -78,7 +83,8 @@ impl World {
         let context = ApiContext { views: views.clone(), tasks, config, sync };
         let mut methods = Methods::new(context);
         fill(&mut methods);
-        Self { views, writers, tip, io, module: methods.into_module() }
+        let (announced, _) = watch::channel(Announced::default());
+        Self { views, writers, tip, announced, io, module: methods.into_module() }
     }
 
     pub(super) fn persist_genesis(&mut self, genesis: &Genesis) {
@@ -88,6 +94,13 @@ impl World {
 
     pub(super) fn persist(&mut self, block: &BlockRecord, batch: Option<&BatchRecord>) {
         self.writers.chain.persist_block(block, batch).unwrap();
+    }
+
+    /// Goes back to the end of a batch; the tree must not have more.
+    pub(super) fn roll_back(&mut self, to: L1BatchNumber) {
+        let view = self.views.now();
+        self.writers.rollback.begin(&view, to, WriteSet::new()).unwrap();
+        assert_eq!(self.writers.rollback.finish(&self.views, usize::MAX), Ok(Some(to)));
     }
 
     /// Puts a sealed batch in the tree.

@@ -21,6 +21,7 @@ mod path;
 mod plan;
 mod proof;
 mod prune;
+mod recompute;
 mod stage;
 mod tree;
 
@@ -28,6 +29,7 @@ pub use self::{
     error::TreeError,
     proof::{Proof, proof, verify},
     prune::prune,
+    recompute::{Recomputed, recompute},
     stage::TreeStage,
     tree::{Extension, Tree, TreeConfig, TreeRoot, Truncation, root_of},
 };

@@ -98,6 +98,19 @@ impl Tree {
         Ok(Self { next_batch: L1BatchNumber(version).next(), root, cache })
     }
 
+    /// The tree as it was before `batch`, to look at and never to write.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NoVersion`] if the version before is not stored.
+    pub(crate) fn before(view: &dyn View, batch: L1BatchNumber) -> Result<Self, TreeError> {
+        let root = match batch.prev() {
+            None => RootRow::EMPTY,
+            Some(before) => root_row(view, before.0)?.ok_or(TreeError::NoVersion(before))?,
+        };
+        Ok(Self { next_batch: batch, root, cache: NodeCache::new(0) })
+    }
+
     /// The batch that comes next; 0 for an empty store.
     pub fn next_batch(&self) -> L1BatchNumber {
         self.next_batch

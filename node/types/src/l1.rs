@@ -90,4 +90,9 @@ pub enum L1Check {
         /// That chain.
         settles_on: ChainId,
     },
+    /// It differs, and a [`Quirk`](crate::Quirk) says that this is known.
+    Tolerated {
+        /// The commit transaction.
+        tx_hash: B256,
+    },
 }

@@ -16,6 +16,7 @@ pub mod l1;
 pub mod log;
 pub mod number;
 pub mod outcome;
+pub mod quirk;
 pub mod storage;
 pub mod transaction;
 pub mod version;
@@ -37,6 +38,7 @@ pub use self::{
     log::{Event, L2ToL1Log},
     number::{ChainId, L1BatchNumber, L2BlockNumber, LeafIndex, UnixSeconds},
     outcome::{BatchTip, Receipt, TxOutcome, TxStatus},
+    quirk::{BadQuirk, Quirk, QuirkCheck, Quirks},
     storage::{StorageSlot, StorageWrite},
     transaction::{
         Execute, Fee, L2Common, ObsoletePriority, PaymasterParams, PriorityCommon, Transaction,

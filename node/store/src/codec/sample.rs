@@ -265,10 +265,10 @@ impl Sample for DaValidator {
 
 impl Sample for L1Check {
     fn sample(draw: &mut Gen) -> Self {
-        if draw.sample() {
-            Self::Equal { tx_hash: draw.sample() }
-        } else {
-            Self::NotChecked { settles_on: draw.sample() }
+        match draw.below(3) {
+            0 => Self::Equal { tx_hash: draw.sample() },
+            1 => Self::NotChecked { settles_on: draw.sample() },
+            _ => Self::Tolerated { tx_hash: draw.sample() },
         }
     }
 }

@@ -39,6 +39,10 @@ impl Encode for L1Check {
                 out.push(1);
                 settles_on.encode(out);
             }
+            Self::Tolerated { tx_hash } => {
+                out.push(2);
+                tx_hash.encode(out);
+            }
         }
     }
 }
@@ -48,6 +52,7 @@ impl Decode for L1Check {
         Ok(match u8::decode(input)? {
             0 => Self::Equal { tx_hash: Decode::decode(input)? },
             1 => Self::NotChecked { settles_on: Decode::decode(input)? },
+            2 => Self::Tolerated { tx_hash: Decode::decode(input)? },
             _ => return Err(Malformed("there is no such outcome of a check")),
         })
     }

@@ -5,6 +5,8 @@
 //! one before left; "transfers" is a batch of 50 base-token transfers after it. At the end the ratios
 //! are said.
 
+#![expect(clippy::unwrap_used, reason = "the tests' modules are compiled here as no tests")]
+
 // What the tests of `lockstep_vm_era` load and run recorded chains with.
 #[path = "../../node/vm_era/tests/recorded_chain/batches.rs"]
 mod batches;

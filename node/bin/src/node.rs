@@ -15,7 +15,7 @@ use lockstep_types::ChainId;
 use lockstep_vm_era::{EraVm, EraVmConfig};
 use tracing::{error, info};
 
-use crate::{config::Settings, health, logs};
+use crate::{bootloaders, config::Settings, health, logs};
 
 /// How long jobs that have begun may take once everything was asked to stop.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -50,10 +50,16 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> {
     let io = real_io(settings, os)?;
-    let vm = Arc::new(EraVm::new(EraVmConfig {
+    let mut vm = EraVm::new(EraVmConfig {
         mode: settings.vm,
         program_cache_bytes: settings.program_cache_bytes,
-    }));
+    });
+    if let Some(dir) = &settings.bootloaders {
+        let bootloaders = bootloaders::load(dir)?;
+        info!(count = bootloaders.len(), dir = %dir.display(), "bootloaders of the reference node");
+        vm = vm.with_bootloaders(bootloaders);
+    }
+    let vm = Arc::new(vm);
     let opening = Replica::open(replica_config(settings), io.clone(), vm.clone(), vm.clone());
     let replica = match opening.await {
         Ok(replica) => replica,
@@ -67,7 +73,7 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     let health = match settings.health {
         None => None,
         Some(address) => {
-            let handler = health::handler(move || status.borrow().clone());
+            let handler = health::handler(move || (status.borrow().clone(), vm.caches()));
             let server = serve_health(address, handler).await?;
             info!(address = %server.local_addr, "health");
             Some(server)

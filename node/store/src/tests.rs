@@ -9,7 +9,7 @@ use lockstep_io::{
 use lockstep_io_memory::MemoryStores;
 use lockstep_types::{
     Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Finality,
+    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Event, Finality,
     HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt, StateRoot,
     StepTx, StorageSlot, TxHash, TxStatus, U256,
 };
@@ -27,7 +27,7 @@ fn value(number: u64) -> B256 {
     B256::from(U256::from(number))
 }
 
-fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
+pub(crate) fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
     let params = BlockParams {
         number: L2BlockNumber(number),
         batch: L1BatchNumber(batch),
@@ -63,7 +63,12 @@ fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
     BlockRecord { header, transactions, receipts, state: state.to_vec(), bytecodes }
 }
 
-fn batch(number: u32, last_block: u32, writes: Vec<BatchWrite>, first_new: u64) -> BatchRecord {
+pub(crate) fn batch(
+    number: u32,
+    last_block: u32,
+    writes: Vec<BatchWrite>,
+    first_new: u64,
+) -> BatchRecord {
     let header = BatchHeader {
         number: L1BatchNumber(number),
         timestamp: Default::default(),
@@ -83,7 +88,7 @@ fn write(byte: u8, index: u64, number: u64) -> BatchWrite {
     BatchWrite { hashed_key: key(byte), leaf_index: LeafIndex(index), value: value(number) }
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis {
         identity: ChainIdentity {
             l2_chain_id: ChainId(1),
@@ -220,15 +225,7 @@ fn what_is_not_there_is_none() {
 #[test]
 fn receipts_belong_to_their_block_alone() {
     let (_, views, mut writers) = started();
-    let receipt = |gas_refunded| Receipt {
-        status: TxStatus::Success,
-        gas_refunded,
-        contract_address: None,
-        first_event_index: 0,
-        events: Vec::new(),
-        first_l2_to_l1_log_index: 0,
-        l2_to_l1_logs: Vec::new(),
-    };
+    let receipt = |gas_refunded| Receipt { gas_refunded, ..receipt(&[]) };
     // More than fit in a byte, and blocks whose keys are neighbours.
     let all: Vec<_> = (0..300).map(receipt).collect();
     for number in [255, 256, u32::MAX] {
@@ -395,7 +392,9 @@ fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
     let notes = Notebook::default();
     let mut writers = Writers::new(Box::new(notes.clone()));
     let record = batch(1, 3, vec![write(2, 2, 6)], 2);
-    writers.chain.persist_block(&block(3, 1, &[(key(2), value(6))]), Some(&record)).unwrap();
+    let mut last = block(3, 1, &[(key(2), value(6))]);
+    last.receipts = vec![receipt(&[(1, &[2])])];
+    writers.chain.persist_block(&last, Some(&record)).unwrap();
     let sets = notes.sets.lock().unwrap();
     let [(set, _)] = &sets[..] else { panic!("{} write sets", sets.len()) };
     let expected = [
@@ -406,6 +405,8 @@ fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
         "blocks",
         "commitment_inputs",
         "cursors",
+        "log_index",
+        "receipts",
         "slots",
         "state",
     ];
@@ -459,6 +460,24 @@ fn a_second_opening_is_refused_while_the_first_lives() {
     assert!(open(&disk).is_ok());
 }
 
+/// A receipt with events of contracts, each with topics.
+pub(crate) fn receipt(events: &[(u8, &[u8])]) -> Receipt {
+    let event = |(address, topics): &(u8, &[u8])| Event {
+        address: Address::repeat_byte(*address),
+        topics: topics.iter().map(|topic| B256::repeat_byte(*topic)).collect(),
+        data: Bytes::new(),
+    };
+    Receipt {
+        status: TxStatus::Success,
+        gas_refunded: 0,
+        contract_address: None,
+        first_event_index: 0,
+        events: events.iter().map(event).collect(),
+        first_l2_to_l1_log_index: 0,
+        l2_to_l1_logs: Vec::new(),
+    }
+}
+
 /// A chain of three batches of two blocks, as far as block `until`. Blocks 2 and 4 end theirs.
 fn follow(writers: &mut Writers, until: u32) {
     let at = |number: u32| u64::from(number) * 10;
@@ -468,6 +487,7 @@ fn follow(writers: &mut Writers, until: u32) {
         let mut record = block(number, batch_number, &rows);
         let code = |byte: u8| (BytecodeHash(B256::repeat_byte(byte)), Bytes::from(vec![byte; 9]));
         record.bytecodes = vec![code(own)];
+        record.receipts = vec![receipt(&[(1, &[own]), (own, &[1, 2])]), receipt(&[(1, &[])])];
         let ends = number % 2 == 0;
         let first_new = u64::from(number);
         let sealed = ends.then(|| {
@@ -567,6 +587,8 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
             tables::STATE,
             tables::SLOTS,
             tables::BLOCK_WRITES,
+            tables::RECEIPTS,
+            tables::LOG_INDEX,
             tables::BATCHES,
             tables::BATCH_WRITES,
             tables::COMMITMENT_INPUTS,

@@ -10,7 +10,10 @@ use lockstep_types::{
 
 use crate::{
     LAYOUT,
-    codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, position_key, state_key},
+    codec::{
+        ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, log_rows, position_key,
+        state_key,
+    },
     error::StoreResult,
     rollback::RollbackWriter,
     tables,
@@ -333,6 +336,9 @@ fn put_block(set: &mut WriteSet, record: &BlockRecord) {
     for (index, receipt) in (0..).zip(receipts) {
         let position = TxPosition { block: number, index };
         set.put(tables::RECEIPTS, position_key(position), encode(receipt));
+    }
+    for (key, row) in log_rows(number, receipts) {
+        set.put(tables::LOG_INDEX, key, row);
     }
     let mut journal = Vec::with_capacity(state.len() * 32);
     for (slot, value) in state {

@@ -8,7 +8,9 @@
 
 pub mod codec;
 pub mod error;
+pub mod frugal;
 pub mod logs;
+pub mod recent;
 pub mod rollback;
 pub mod tables;
 #[cfg(test)]
@@ -19,7 +21,9 @@ pub mod writers;
 pub use self::{
     codec::{ChainIdentity, LogRole, SlotInfo, StoredBytecode, TxPosition, log_rows},
     error::{StoreFault, StoreResult},
+    frugal::Shortfall,
     logs::{LogCandidates, LogClause, LogStep},
+    recent::{Recent, RecentLoad},
     rollback::RollbackWriter,
     view::{ChainView, Views},
     writers::{

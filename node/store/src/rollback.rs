@@ -114,6 +114,7 @@ impl RollbackWriter {
             let set = newest_blocks(&view, head, end, changes_max)?;
             self.0.write(set, Durability::Buffered)?;
         }
+        self.0.begin_generation();
         self.forget_bytecodes(&views.now(), end, changes_max)?;
         let mut set = WriteSet::new();
         set.delete(tables::CURSORS, ROLLBACK_KEY);

@@ -364,7 +364,7 @@ fn table_names(set: &WriteSet) -> Vec<&'static str> {
 #[test]
 fn genesis_is_one_durable_write_set_with_the_tree_in_it() {
     let notes = Notebook::default();
-    let mut writers = Writers::new(Box::new(notes.clone()));
+    let mut writers = Writers::new(Box::new(notes.clone()), Arc::default());
     let mut tree = WriteSet::new();
     tree.put(tables::TREE_ROOTS, [0; 4], [1]);
     writers.chain.persist_genesis(&genesis(), tree).unwrap();
@@ -390,7 +390,7 @@ fn genesis_is_one_durable_write_set_with_the_tree_in_it() {
 #[test]
 fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
     let notes = Notebook::default();
-    let mut writers = Writers::new(Box::new(notes.clone()));
+    let mut writers = Writers::new(Box::new(notes.clone()), Arc::default());
     let record = batch(1, 3, vec![write(2, 2, 6)], 2);
     let mut last = block(3, 1, &[(key(2), value(6))]);
     last.receipts = vec![receipt(&[(1, &[2])])];
@@ -416,7 +416,7 @@ fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
 #[test]
 fn genesis_that_failed_is_an_empty_data_directory() {
     let failing = Notebook { fails: true, ..Notebook::default() };
-    let mut writers = Writers::new(Box::new(failing));
+    let mut writers = Writers::new(Box::new(failing), Arc::default());
     let full = StoreFault::Disk(StoreError::Full("no room".to_owned()));
     assert_eq!(writers.chain.persist_genesis(&genesis(), WriteSet::new()), Err(full));
 
@@ -573,7 +573,10 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
     // What finishing would write first, a block at a time: blocks 6, 5, 4 and 3.
     let mut heads = Vec::new();
     for _ in 0..4 {
-        let mut other = Writers::new(Box::new(Notebook { fails: true, ..notes.clone() }));
+        let mut other = Writers::new(
+            Box::new(Notebook { fails: true, ..notes.clone() }),
+            Arc::default(),
+        );
         assert!(other.rollback.finish(&views, 0).is_err());
         let (set, durability) = notes.sets.lock().unwrap().pop().unwrap();
         assert_eq!(durability, Durability::Buffered);
@@ -636,4 +639,51 @@ fn the_newest_final_batch_is_found() {
         writers.steps.persist(&[(L1BatchNumber(number), steps)]).unwrap();
         assert_eq!(views.now().final_batch(), Ok(L1BatchNumber(number)));
     }
+}
+
+#[test]
+fn a_view_is_the_same_until_something_is_written() {
+    let (_, views, mut writers) = followed(2);
+    let seq = |view: &ChainView| view.raw().seq();
+    let before = views.now();
+    assert_eq!(before.head(), Ok(Some(L2BlockNumber(2))));
+    assert_eq!(seq(&before), seq(&views.now()));
+    writers.chain.persist_block(&block(3, 2, &[]), None).unwrap();
+    let after = views.now();
+    assert!(seq(&before) < seq(&after));
+    assert_eq!(before.head(), Ok(Some(L2BlockNumber(2))), "a view keeps what it shows");
+    assert_eq!(after.head(), Ok(Some(L2BlockNumber(3))));
+}
+
+#[test]
+fn a_rollback_begins_a_generation_and_nothing_else_does() {
+    let (_, views, mut writers) = followed(6);
+    let before = views.now();
+    writers.rollback.begin(&before, L1BatchNumber(3), without_tree(3)).unwrap();
+    assert_eq!(views.now().generation(), before.generation());
+    writers.rollback.finish(&views, 100).unwrap();
+    let after = views.now().generation();
+    assert_ne!(after, before.generation());
+    writers.chain.persist_block(&block(7, 4, &[]), None).unwrap();
+    assert_eq!(writers.rollback.finish(&views, 100), Ok(None));
+    assert_eq!(views.now().generation(), after);
+    let mut renewed = writers.rollback.renew().unwrap();
+    renewed.rollback.begin(&views.now(), L1BatchNumber(3), without_tree(3)).unwrap();
+    renewed.rollback.finish(&views, 100).unwrap();
+    assert_ne!(views.now().generation(), after, "also by writers that took the place of others");
+}
+
+#[test]
+fn what_is_in_memory_is_what_is_there() {
+    let (_, views, _writers) = followed(4);
+    let view = views.now();
+    let (quick, shortfall) = view.in_memory(100).unwrap();
+    assert_eq!(quick.head(), view.head());
+    assert_eq!(quick.block(L2BlockNumber(3)), view.block(L2BlockNumber(3)));
+    assert_eq!(quick.generation(), view.generation());
+    assert!(!shortfall.is_met());
+    let (quick, shortfall) = view.in_memory(0).unwrap();
+    let not_in_memory = Err(StoreFault::Disk(StoreError::NotInMemory));
+    assert_eq!(quick.receipts(L2BlockNumber(3)), not_in_memory);
+    assert!(shortfall.is_met());
 }

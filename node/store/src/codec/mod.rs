@@ -25,5 +25,5 @@ pub use self::{
 pub(crate) use self::{
     log_rows::{LogPlaces, PREFIX_BYTES, block_of_log_key, log_key, log_places, word_prefix},
     state::{block_of_state_key, state_key, state_prefix_until},
-    transaction::{position_key, positions_of},
+    transaction::{position_key, positions_of, tx_hash},
 };

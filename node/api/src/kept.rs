@@ -12,6 +12,7 @@ use std::sync::Arc;
 use lockstep_store::{Recent, RecentLoad};
 use lockstep_types::{Address, B256, L1BatchNumber, L2BlockNumber};
 use serde_json::value::RawValue;
+use tracing::debug;
 
 /// Where a part belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +102,10 @@ impl Kept {
     /// Keeps a part in the place of what was there.
     pub(crate) fn put(&self, key: PartKey, part: Arc<Part>) {
         let bytes = part.bytes();
-        self.0.put(key, part, bytes);
+        if self.0.put(key, part, bytes) {
+            let RecentLoad { bytes, count, hit_count, miss_count } = self.load();
+            debug!(bytes, count, hit_count, miss_count, "parts of answers grew old");
+        }
     }
 
     /// How much is kept.

@@ -44,9 +44,8 @@ impl Frugal {
         Self { view, effort: AtomicU32::new(effort), shortfall }
     }
 
-    /// Takes what reading one value costs.
-    fn spend(&self, value_bytes: usize) -> Result<(), StoreError> {
-        let units = u32::try_from(1 + value_bytes / BYTES_PER_UNIT).unwrap_or(u32::MAX);
+    fn spend(&self, units: usize) -> Result<(), StoreError> {
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
         let left = self.effort.load(Ordering::Relaxed).checked_sub(units);
         let left = left.ok_or_else(|| self.shortfall.meet())?;
         self.effort.store(left, Ordering::Relaxed);
@@ -64,21 +63,22 @@ impl View for Frugal {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.spend(0)?;
+        self.spend(1)?;
         let value = self.view.get(table, key).map_err(|error| self.noted(error))?;
-        self.spend(value.as_ref().map_or(0, Value::len))?;
+        self.spend(value.as_ref().map_or(0, Value::len) / BYTES_PER_UNIT)?;
         Ok(value)
     }
 
     fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Value>>, StoreError> {
-        self.spend(keys.len().saturating_mul(BYTES_PER_UNIT))?;
+        self.spend(keys.len())?;
         let values = self.view.multi_get(table, keys).map_err(|error| self.noted(error))?;
-        self.spend(values.iter().flatten().map(Value::len).sum())?;
+        let bytes: usize = values.iter().flatten().map(Value::len).sum();
+        self.spend(bytes / BYTES_PER_UNIT)?;
         Ok(values)
     }
 
     fn scan(&self, table: Table, range: KeyRange, dir: Dir) -> Scan<'_> {
-        if let Err(error) = self.spend(0) {
+        if let Err(error) = self.spend(1) {
             return Box::new(iter::once(Err(error)));
         }
         let mut rows = self.view.scan(table, range, dir);
@@ -89,7 +89,7 @@ impl View for Frugal {
             }
             let row = rows.next()?.map_err(|error| self.noted(error));
             let row = row.and_then(|(key, value)| {
-                self.spend(value.len())?;
+                self.spend(1 + value.len() / BYTES_PER_UNIT)?;
                 Ok((key, value))
             });
             is_over = row.is_err();
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_there_until_the_effort_is_spent() {
-        let (view, shortfall) = frugal(6);
+        let (view, shortfall) = frugal(4);
         let value = Some(Value::from(vec![1; 300]));
         assert_eq!(view.get(TABLE, &[1]), Ok(value.clone()));
         assert_eq!(view.get(TABLE, &[1]), Ok(value));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn many_values_at_once_cost_what_they_cost_one_by_one() {
-        let (view, shortfall) = frugal(8);
+        let (view, shortfall) = frugal(5);
         assert_eq!(view.multi_get(TABLE, &[&[1], &[2], &[99]]).unwrap().len(), 3);
         assert!(!shortfall.is_met());
         assert_eq!(view.multi_get(TABLE, &[&[1]]), Err(StoreError::NotInMemory));

@@ -67,10 +67,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     }
 
     /// Holds `value`, which takes `bytes`, in the place of what was there. One that takes more than
-    /// half of the room is not held.
-    pub fn put(&self, key: K, value: V, bytes: usize) {
+    /// half of the room is not held. Says whether what was young is old now, and what was old is
+    /// gone: once for every so many bytes, a good time to look at the [`load`](Self::load).
+    pub fn put(&self, key: K, value: V, bytes: usize) -> bool {
         let bytes = bytes + size_of::<(K, V)>() + ENTRY_BYTES;
-        self.with(|ages| ages.put(key, (value, bytes), self.bytes_max / 2));
+        self.with(|ages| ages.put(key, (value, bytes), self.bytes_max / 2))
     }
 
     /// Forgets everything.
@@ -108,17 +109,19 @@ impl<K: Copy + Eq + Hash, V: Clone> Ages<K, V> {
         Some(value)
     }
 
-    fn put(&mut self, key: K, (value, bytes): (V, usize), age_bytes_max: usize) {
+    fn put(&mut self, key: K, (value, bytes): (V, usize), age_bytes_max: usize) -> bool {
         self.young.remove(&key);
         self.old.remove(&key);
         if bytes > age_bytes_max {
-            return;
+            return false;
         }
-        if self.young.bytes + bytes > age_bytes_max {
+        let is_full = self.young.bytes + bytes > age_bytes_max;
+        if is_full {
             self.old = std::mem::replace(&mut self.young, Age::new());
         }
         self.young.bytes += bytes;
         self.young.values.insert(key, (value, bytes));
+        is_full
     }
 }
 

@@ -196,7 +196,8 @@ impl ChainView {
     /// The same moment, read only as far as it is in memory and costs little.
     ///
     /// Reading fails when the disk would have to be waited for, or more than `effort` units were
-    /// spent: one for each look-up and each row of a scan, and one for each 256 bytes of a value.
+    /// spent: one for each look-up, each scan and each row of one, and one for each 256 bytes of a
+    /// value.
     /// [`Shortfall::is_met`] says that this happened, whatever became of the error; then nothing
     /// that was read may be trusted to be complete, and the whole view is to be asked. `None` if
     /// the store cannot tell what is in memory.

@@ -60,7 +60,9 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
 
     /// The value of `key`, if it is there and `is_wanted`.
     pub fn get(&self, key: &K, is_wanted: impl FnOnce(&V) -> bool) -> Option<V> {
-        let value = self.with(|ages| ages.get(key, self.bytes_max / 2)).filter(is_wanted);
+        let (value, gone) = self.with(|ages| ages.get(key, self.bytes_max / 2));
+        drop(gone); // Outside of the lock.
+        let value = value.filter(is_wanted);
         let count = if value.is_some() { &self.hit_count } else { &self.miss_count };
         count.fetch_add(1, Ordering::Relaxed);
         value
@@ -71,7 +73,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     /// gone: once for every so many bytes, a good time to look at the [`load`](Self::load).
     pub fn put(&self, key: K, value: V, bytes: usize) -> bool {
         let bytes = bytes + size_of::<(K, V)>() + ENTRY_BYTES;
-        self.with(|ages| ages.put(key, (value, bytes), self.bytes_max / 2))
+        let gone = self.with(|ages| ages.put(key, (value, bytes), self.bytes_max / 2));
+        gone.is_some() // And dropped outside of the lock.
     }
 
     /// Forgets everything.
@@ -98,30 +101,39 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     }
 }
 
+/// What a use gives, and what went because of it.
+type Used<K, V> = (Option<V>, Option<Age<K, V>>);
+
 impl<K: Copy + Eq + Hash, V: Clone> Ages<K, V> {
-    fn get(&mut self, key: &K, age_bytes_max: usize) -> Option<V> {
+    fn get(&mut self, key: &K, age_bytes_max: usize) -> Used<K, V> {
         if let Some((value, _)) = self.young.values.get(key) {
-            return Some(value.clone());
+            return (Some(value.clone()), None);
         }
-        let found = self.old.remove(key)?;
+        let Some(found) = self.old.remove(key) else { return (None, None) };
         let value = found.0.clone();
-        self.put(*key, found, age_bytes_max);
-        Some(value)
+        (Some(value), self.put(*key, found, age_bytes_max))
     }
 
-    fn put(&mut self, key: K, (value, bytes): (V, usize), age_bytes_max: usize) -> bool {
+    /// Gives back what went to make room.
+    fn put(
+        &mut self,
+        key: K,
+        (value, bytes): (V, usize),
+        age_bytes_max: usize,
+    ) -> Option<Age<K, V>> {
         self.young.remove(&key);
         self.old.remove(&key);
         if bytes > age_bytes_max {
-            return false;
+            return None;
         }
         let is_full = self.young.bytes + bytes > age_bytes_max;
-        if is_full {
-            self.old = std::mem::replace(&mut self.young, Age::new());
-        }
+        let gone = is_full.then(|| {
+            let young = std::mem::replace(&mut self.young, Age::new());
+            std::mem::replace(&mut self.old, young)
+        });
         self.young.bytes += bytes;
         self.young.values.insert(key, (value, bytes));
-        is_full
+        gone
     }
 }
 

@@ -79,9 +79,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        let all = self.with(|ages| {
-            std::mem::replace(ages, Ages { young: Age::new(), old: Age::new() })
-        });
+        let all =
+            self.with(|ages| std::mem::replace(ages, Ages { young: Age::new(), old: Age::new() }));
         drop(all); // Outside of the lock.
     }
 

@@ -9,9 +9,9 @@ use lockstep_io::{
 use lockstep_io_memory::MemoryStores;
 use lockstep_types::{
     Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Event, Finality,
-    HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt, StateRoot,
-    StepTx, StorageSlot, TxHash, TxStatus, U256,
+    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Event,
+    Finality, HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt,
+    StateRoot, StepTx, StorageSlot, TxHash, TxStatus, U256,
 };
 
 use crate::{
@@ -573,10 +573,8 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
     // What finishing would write first, a block at a time: blocks 6, 5, 4 and 3.
     let mut heads = Vec::new();
     for _ in 0..4 {
-        let mut other = Writers::new(
-            Box::new(Notebook { fails: true, ..notes.clone() }),
-            Arc::default(),
-        );
+        let mut other =
+            Writers::new(Box::new(Notebook { fails: true, ..notes.clone() }), Arc::default());
         assert!(other.rollback.finish(&views, 0).is_err());
         let (set, durability) = notes.sets.lock().unwrap().pop().unwrap();
         assert_eq!(durability, Durability::Buffered);

@@ -269,11 +269,8 @@ impl<'c> Search<'c> {
         index: u32,
         found: &mut Vec<FoundLog>,
     ) -> ApiResult<()> {
-        let key = PartKey {
-            generation: self.call.view.generation(),
-            block,
-            part: PartKind::Logs(index),
-        };
+        let key =
+            PartKey { generation: self.call.view.generation(), block, part: PartKind::Logs(index) };
         let part = match self.call.kept.get(&key, self.call.view.sealed_batch()?) {
             Some(part) => part,
             None => {

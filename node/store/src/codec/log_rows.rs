@@ -83,10 +83,7 @@ pub(crate) fn word_prefix(word: &B256) -> [u8; PREFIX_BYTES] {
 }
 
 /// Key of a word's row for a block.
-pub(crate) fn log_key(
-    prefix: &[u8; PREFIX_BYTES],
-    block: L2BlockNumber,
-) -> [u8; PREFIX_BYTES + 4] {
+pub(crate) fn log_key(prefix: &[u8; PREFIX_BYTES], block: L2BlockNumber) -> [u8; PREFIX_BYTES + 4] {
     let mut key = [0; PREFIX_BYTES + 4];
     key[..PREFIX_BYTES].copy_from_slice(prefix);
     key[PREFIX_BYTES..].copy_from_slice(&block.0.to_be_bytes());

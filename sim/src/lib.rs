@@ -6,7 +6,20 @@
 //! time, and asks the [`Model`](model::Model) for every answer of the main node and of L1; the
 //! [`Judge`](judge::Judge) is told everything that happens.
 
+pub mod campaign;
+pub mod ci;
 pub mod clients;
+pub mod exec;
+pub mod exhaustive;
 pub mod judge;
+mod log;
+pub mod minimise;
 pub mod model;
+mod net;
+pub mod runner;
 pub mod scenario;
+pub mod store;
+pub mod stories;
+pub mod trace;
+mod triggers;
+pub mod world;

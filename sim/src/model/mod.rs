@@ -9,6 +9,7 @@ pub mod event;
 pub mod plan;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -52,7 +53,7 @@ pub enum ExpectedEnd {
     Healthy {
         /// The newest block.
         block: u32,
-        /// The newest batch that is sealed there.
+        /// The newest batch that is sealed there, and whose L1 steps are all made; 0: none.
         batch: u32,
     },
     /// Writes are halted with one of these codes; blocks up to this one are served.
@@ -118,6 +119,12 @@ impl Model {
     /// From `now` on everybody is honest, except for what is permanent, and the chain grows to its
     /// end and stays.
     pub fn heal(&mut self, _now: Duration) {}
+
+    /// Codes with which writes may have been halted because of what was said before the world was
+    /// healed; the operator starts the process again then.
+    pub fn halts(&self) -> BTreeSet<&'static str> {
+        BTreeSet::new()
+    }
 
     /// Where the node has to end after [`heal`](Self::heal).
     pub fn expected_end(&self) -> ExpectedEnd {

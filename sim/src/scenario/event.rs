@@ -22,8 +22,14 @@ pub struct Step {
 pub enum When {
     /// Milliseconds after the beginning.
     AtMs(u64),
-    /// In place of, or after, this call of the store.
-    StoreCall(u64),
+    /// At a call of the disk's write half.
+    StoreCall {
+        /// From 1.
+        nth: u64,
+        /// When it has been made, instead of before.
+        #[serde(default)]
+        after: bool,
+    },
     /// When the node sends this request of this JSON-RPC method.
     Request {
         /// Of the first call of the request.

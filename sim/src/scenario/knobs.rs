@@ -40,4 +40,8 @@ pub struct ReplicaKnobs {
     pub rollback_changes_max: Option<usize>,
     /// The tree's cache.
     pub tree_cache_bytes: Option<usize>,
+    /// Calls asked together.
+    pub batch_entries_max: Option<usize>,
+    /// Exchanges at the same time.
+    pub in_flight_max: Option<usize>,
 }

@@ -1,6 +1,7 @@
 //! What happens in a run, as data: drawn from a seed, written by hand, saved, replayed, made
 //! smaller.
 
+mod draw;
 mod event;
 mod knobs;
 mod rates;
@@ -77,6 +78,21 @@ impl TryFrom<String> for Seed {
 }
 
 impl Scenario {
+    /// The scenario as text, which [`from_text`](Self::from_text) reads.
+    pub fn to_text(&self) -> String {
+        // Only maps with keys that are no strings have no text; there are none.
+        toml::to_string(self).unwrap_or_else(|error| format!("# {error}"))
+    }
+
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is wrong, and how.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
     /// Nothing goes wrong: one endpoint each, latency, an honest main node.
     pub fn calm(seed: Seed) -> Self {
         Self {

@@ -10,9 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    era::EraChain,
     exec::on_simulated_thread,
     runner::{self, Ended},
-    scenario::Scenario,
+    scenario::{ExecMode, Scenario, Seed},
     store::Site,
     world::{self, Report, RunOptions},
 };
@@ -33,6 +34,8 @@ pub struct RunResult {
     pub events: u64,
     /// Simulated time.
     pub time_ms: u64,
+    /// Of every row on the disk in the end.
+    pub digest: u64,
     /// Turns of tasks.
     pub polls: u64,
     /// Requests to upstreams.
@@ -56,6 +59,7 @@ impl RunResult {
             hash: 0,
             events: 0,
             time_ms: 0,
+            digest: 0,
             polls: 0,
             requests: 0,
             store_calls: 0,
@@ -85,6 +89,7 @@ impl From<Report> for RunResult {
             hash: report.trace.hash,
             events: report.trace.count,
             time_ms: u64::try_from(report.time.as_millis()).unwrap_or(u64::MAX),
+            digest: report.digest,
             polls: report.polls,
             requests: report.requests,
             store_calls: report.store_calls,
@@ -306,7 +311,7 @@ pub fn run_all(
         if tally.add(&job, &result, cpu) {
             broken.push((job, result));
         }
-        until.is_none_or(|until| Instant::now() < until)
+        until.is_none_or(|until| runner::now() < until)
     })?;
     for (job, result) in broken {
         let signature = result.signature.clone().unwrap_or_else(|| "DET".to_owned());
@@ -334,4 +339,33 @@ pub fn explain_difference(scenario: &Scenario) -> std::io::Result<String> {
     let other = run_apart(scenario, &options)?;
     let told = crate::trace::first_difference(&one.lines, &other.lines);
     Ok(told.unwrap_or_else(|| "two more runs did not differ".to_owned()))
+}
+
+/// Runs `count` seeds with EraVM on a recorded chain, after a calm run that says what must be
+/// stored in the end. `None` if there is no recording.
+///
+/// # Errors
+///
+/// What the system said when it refused a process or a file; that the calm run failed.
+pub fn era_seeds(
+    first: Seed,
+    count: u64,
+    until: Option<Instant>,
+    artefacts: &Artefacts,
+    say: &mut dyn FnMut(&str),
+) -> std::io::Result<Option<Tally>> {
+    let Some(chain) = EraChain::shared() else { return Ok(None) };
+    let calm = Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(first) };
+    let calm = run_apart(&calm, &RunOptions::default())?;
+    if let Some(signature) = calm.signature {
+        let told = format!("{}, calm: {signature}\n{}", chain.name(), calm.told);
+        return Err(std::io::Error::other(told));
+    }
+    let options = RunOptions { expected_digest: Some(calm.digest), ..RunOptions::default() };
+    let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
+        name: format!("era seed {seed:#x}"),
+        scenario: Scenario::draw_era(Seed(seed)),
+        twice: seed % 20 == 0,
+    });
+    run_all(jobs, &options, until, artefacts, say).map(Some)
 }

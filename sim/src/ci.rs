@@ -7,6 +7,7 @@ use crate::{
     campaign::{self, Artefacts, Job, run_apart},
     exhaustive::{self, Part},
     minimise::{self, Effort},
+    runner,
     scenario::{Event, Keep, Scenario, Seed, Step, When},
     stories,
     world::RunOptions,
@@ -14,6 +15,9 @@ use crate::{
 
 /// Of exhaustive mode, one in this many runs is made.
 const EXHAUSTIVE_ONE_IN: u64 = 8;
+
+/// Seeds with EraVM.
+const ERA_SEEDS: u64 = 30;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -41,34 +45,31 @@ pub struct Counts {
 ///
 /// What the system said when it refused a process or a file; a part that proves nothing.
 pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
-    let until = Instant::now() + plan.time;
+    let until = runner::now() + plan.time;
     let mut counts = Counts::default();
     canary(&plan.artefacts)?;
     say("canary: failed as it must, was made small, left its files");
     counts.passed += 1;
 
-    let options = RunOptions::default();
-    let mut part = |name: &str, jobs: Vec<Job>, until| -> std::io::Result<()> {
-        let tally = campaign::run_all(jobs, &options, until, &plan.artefacts, say)?;
-        say(&format!(
-            "{name}: {} passed, {} failed\n{}",
-            tally.passed,
-            tally.failed,
-            tally.table()
-        ));
-        counts.passed += tally.passed;
-        counts.failed += tally.failed;
-        Ok(())
-    };
     let corpus = stories::stories().into_iter().chain(stories::regressions());
     let corpus =
         corpus.map(|(name, scenario)| Job { name: name.to_owned(), scenario, twice: true });
-    part("stories and regressions", corpus.collect(), None)?;
+    part("stories and regressions", corpus.collect(), None, plan, &mut counts, say)?;
     let of = EXHAUSTIVE_ONE_IN;
     let jobs = exhaustive::jobs(Part { rest: plan.first.0 % of, of }, 1)?;
-    part("crashes at calls of the disk", jobs, None)?;
+    part("crashes at calls of the disk", jobs, None, plan, &mut counts, say)?;
+    let era = campaign::era_seeds(plan.first, ERA_SEEDS, None, &plan.artefacts, say)?;
+    match era {
+        None => say("SKIPPED: EraVM seeds, for there is no recording"),
+        Some(tally) => {
+            let (passed, failed) = (tally.passed, tally.failed);
+            say(&format!("EraVM seeds: {passed} passed, {failed} failed\n{}", tally.table()));
+            counts.passed += passed;
+            counts.failed += failed;
+        }
+    }
     let mut seed = plan.first.0;
-    while Instant::now() < until {
+    while runner::now() < until {
         // In portions, so that the time is looked at.
         let seeds = seed..seed + 2_000;
         seed = seeds.end;
@@ -77,9 +78,26 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
             scenario: Scenario::draw(Seed(seed)),
             twice: seed % 20 == 0,
         });
-        part("seeds", jobs.collect(), Some(until))?;
+        part("seeds", jobs.collect(), Some(until), plan, &mut counts, say)?;
     }
     Ok(counts)
+}
+
+/// Runs `jobs` and adds to `counts`.
+fn part(
+    name: &str,
+    jobs: Vec<Job>,
+    until: Option<Instant>,
+    plan: &Plan,
+    counts: &mut Counts,
+    say: &mut dyn FnMut(&str),
+) -> std::io::Result<()> {
+    let options = RunOptions::default();
+    let tally = campaign::run_all(jobs, &options, until, &plan.artefacts, say)?;
+    say(&format!("{name}: {} passed, {} failed\n{}", tally.passed, tally.failed, tally.table()));
+    counts.passed += tally.passed;
+    counts.failed += tally.failed;
+    Ok(())
 }
 
 /// A run that must fail, to see that failing works.

@@ -1,12 +1,8 @@
 //! Runs seeds, replays scenarios, makes them small, crashes the node everywhere.
 
-#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lockstep_sim::{
@@ -15,6 +11,7 @@ use lockstep_sim::{
     minimise::{self, Effort},
     runner,
     scenario::{Scenario, Seed},
+    serve,
     world::RunOptions,
 };
 
@@ -41,6 +38,9 @@ enum Command {
         /// Prints what happens, of a single seed.
         #[arg(long)]
         log: bool,
+        /// With EraVM, on a recorded chain.
+        #[arg(long)]
+        era: bool,
     },
     /// Runs a scenario from a file.
     Replay {
@@ -88,6 +88,15 @@ enum Command {
         #[arg(long, default_value = "0x1000000")]
         seed: String,
     },
+    /// Serves the model chain over loopback, for a binary to follow.
+    Serve {
+        /// Of the first endpoint; each further one has the next.
+        #[arg(long, default_value_t = 41_500)]
+        port: u16,
+        /// What the chain is like; its plan and seed are taken.
+        #[arg(long)]
+        scenario: Option<PathBuf>,
+    },
     /// What every change goes through.
     Ci {
         /// How long, in all.
@@ -117,11 +126,18 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
     let artefacts = Artefacts::in_target();
     let options = RunOptions::default();
     match command {
-        Command::Run { seed, seeds: 1, minutes: None, log } => {
-            one(&Scenario::draw(Seed::try_from(seed)?), log, false)
+        Command::Run { seed, seeds: 1, minutes: None, log, era } => {
+            let seed = Seed::try_from(seed)?;
+            one(&if era { Scenario::draw_era(seed) } else { Scenario::draw(seed) }, log, false)
         }
-        Command::Run { seed, seeds, minutes, log: _ } => {
+        Command::Run { seed, seeds, minutes, log: _, era: false } => {
             many(Seed::try_from(seed)?, seeds, minutes)
+        }
+        Command::Run { seed, seeds, minutes, log: _, era: true } => {
+            let until = minutes.map(|minutes| runner::now() + Duration::from_secs(minutes * 60));
+            let seed = Seed::try_from(seed)?;
+            let tally = campaign::era_seeds(seed, seeds, until, &artefacts, &mut say)?;
+            Ok(tally.is_none_or(|tally| told(&tally)))
         }
         Command::Soak { minutes, seed } => many(Seed::try_from(seed)?, u64::MAX, Some(minutes)),
         Command::Replay { file, log, polls } => {
@@ -163,6 +179,14 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
             println!("{} passed, {} failed", tally.passed, tally.failed);
             Ok(tally.failed == 0 && untouched.is_empty())
         }
+        Command::Serve { port, scenario } => {
+            let scenario = match scenario {
+                Some(file) => Scenario::from_text(&std::fs::read_to_string(file)?)?,
+                None => Scenario::calm(Seed(1)),
+            };
+            serve::serve(&scenario.model, scenario.seed.0, port, &mut say)?;
+            Ok(true)
+        }
         Command::Ci { minutes, seed } => {
             let plan = ci::Plan {
                 first: Seed::try_from(seed)?,
@@ -203,7 +227,7 @@ fn one(scenario: &Scenario, log: bool, polls: bool) -> Result<bool, Box<dyn std:
 }
 
 fn many(first: Seed, count: u64, minutes: Option<u64>) -> Result<bool, Box<dyn std::error::Error>> {
-    let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
+    let until = minutes.map(|minutes| runner::now() + Duration::from_secs(minutes * 60));
     let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
         name: format!("seed {seed:#x}"),
         scenario: Scenario::draw(Seed(seed)),
@@ -212,7 +236,12 @@ fn many(first: Seed, count: u64, minutes: Option<u64>) -> Result<bool, Box<dyn s
     let artefacts = Artefacts::in_target();
     let tally: Tally =
         campaign::run_all(jobs, &RunOptions::default(), until, &artefacts, &mut say)?;
+    Ok(told(&tally))
+}
+
+/// Prints `tally`; says whether everything was good.
+fn told(tally: &Tally) -> bool {
     println!("{}", tally.table());
     println!("{} passed, {} failed", tally.passed, tally.failed);
-    Ok(tally.failed == 0)
+    tally.failed == 0
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use toml::Value;
 
-use crate::{campaign::run_apart, scenario::Scenario, world::RunOptions};
+use crate::{campaign::run_apart, runner, scenario::Scenario, world::RunOptions};
 
 /// Bounds of one minimisation.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ pub fn search(
     fails: &mut dyn FnMut(&Scenario) -> std::io::Result<Option<String>>,
 ) -> std::io::Result<Option<Smaller>> {
     let Some(signature) = fails(scenario)? else { return Ok(None) };
-    let started = Instant::now();
+    let started = runner::now();
     let mut search = Search { fails, signature, best: scenario.clone(), runs: 1, effort, started };
     loop {
         let before = search.best.to_text();

@@ -9,7 +9,33 @@ macro_rules! scenarios {
 }
 
 /// One thing each, told on purpose. Exhaustive mode crashes those that can be.
-const STORIES: &[(&str, &str)] = scenarios!("stories", "first_start");
+const STORIES: &[(&str, &str)] = scenarios!(
+    "stories",
+    "batch_close",
+    "block_sync",
+    "clock_jumps",
+    "config_change",
+    "deep_rollback",
+    "endpoint_failover",
+    "first_start",
+    "full_disk",
+    "l1_steps",
+    "long_pause",
+    "missing_roots",
+    "nested_rollback",
+    "other_split",
+    "power_cuts",
+    "reorg_across_upgrade",
+    "reorg_while_down",
+    "restart_loop",
+    "rollback",
+    "settlement_switch",
+    "shorter_chain",
+    "shutdown",
+    "tree_update",
+    "upgrade",
+    "write_error",
+);
 
 /// Each failed once; its note says what it showed.
 const REGRESSIONS: &[(&str, &str)] = &[];

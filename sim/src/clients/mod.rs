@@ -1,5 +1,6 @@
 //! API clients that ask and remember.
 
+mod client;
 pub mod plan;
 
 use std::{sync::Arc, time::Duration};
@@ -7,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use lockstep_io::BoxFuture;
 use rand_chacha::ChaCha8Rng;
 
+use self::client::Client;
 pub use self::plan::ClientPlan;
 use crate::{judge::SharedJudge, model::SharedModel};
 
@@ -28,13 +30,20 @@ pub trait Api: Send + Sync {
 
 /// Asks until it is dropped, and tells the judge what does not hold.
 pub async fn run(
-    _plan: ClientPlan,
+    plan: ClientPlan,
     api: Arc<dyn Api>,
-    _rng: ChaCha8Rng,
-    _model: SharedModel,
-    _judge: SharedJudge,
+    rng: ChaCha8Rng,
+    model: SharedModel,
+    judge: SharedJudge,
 ) {
+    let mut client = Client::new(rng, model, judge);
     loop {
-        api.sleep(Duration::from_secs(3_600)).await;
+        let pause = plan.pause_ms / 2 + client.dice.below(plan.pause_ms.max(1));
+        api.sleep(Duration::from_millis(pause.max(1))).await;
+        if client.dice.chance(plan.malformed.into(), 100) {
+            client.send_nonsense(&*api).await;
+        } else {
+            client.ask(&*api).await;
+        }
     }
 }

@@ -10,6 +10,8 @@ mod executor;
 mod os;
 mod sleep;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 //! the call on. So the order of a `HashMap` follows from the seed, `Instant::now` is simulated time
 //! and nobody can start a thread.
 
-#![allow(unsafe_code, reason = "C functions of the operating system are replaced and called")]
+#![expect(unsafe_code, reason = "C functions of the operating system are replaced and called")]
 
 use std::{
     cell::{Cell, RefCell},
@@ -146,9 +146,10 @@ unsafe extern "C" fn syscall(
     static REAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
     if number == libc::SYS_getrandom
         && let Ok(length) = usize::try_from(b)
-        && a != 0
+        && let Ok(address) = usize::try_from(a)
+        && address != 0
     {
-        let buffer = std::ptr::with_exposed_provenance_mut::<u8>(a.cast_unsigned() as usize);
+        let buffer = std::ptr::with_exposed_provenance_mut::<u8>(address);
         // SAFETY: the system call demands that the buffer is that long.
         let bytes = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
         if simulated_random(bytes) {
@@ -220,6 +221,7 @@ unsafe extern "C" fn pthread_create(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "they are what is replaced")]
 mod tests {
     use std::{
         collections::HashMap,
@@ -261,7 +263,7 @@ mod tests {
         let draw = |seed| {
             let run = || {
                 let mut bytes = [0_u8; 16];
-                let at = bytes.as_mut_ptr().expose_provenance() as c_long;
+                let at = c_long::try_from(bytes.as_mut_ptr().expose_provenance()).unwrap();
                 // SAFETY: the buffer is 16 bytes long.
                 let drawn = unsafe { syscall(libc::SYS_getrandom, at, 16, 0, 0, 0, 0) };
                 assert_eq!(drawn, 16);

@@ -26,8 +26,9 @@ use self::{
     fault::{Fate, Way},
 };
 use crate::{
+    court::Court,
     exec::Executor,
-    judge::{Exchange, ExchangeEnd, Observation, SharedJudge},
+    judge::{Exchange, ExchangeEnd, Observation},
     model::Answer,
     scenario::NetRates,
     trace::{TraceEvent, hash_words},
@@ -50,7 +51,7 @@ pub struct Net(Arc<Inner>);
 
 struct Inner {
     executor: Executor,
-    judge: SharedJudge,
+    court: Court,
     triggers: Triggers,
     server: Box<dyn Server>,
     state: Mutex<State>,
@@ -77,7 +78,7 @@ impl Net {
         rates: NetRates,
         server: Box<dyn Server>,
         executor: Executor,
-        judge: SharedJudge,
+        court: Court,
         triggers: Triggers,
     ) -> Self {
         let state = State {
@@ -90,7 +91,7 @@ impl Net {
             counts: BTreeMap::new(),
             requests: 0,
         };
-        Self(Arc::new(Inner { executor, judge, triggers, server, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { executor, court, triggers, server, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -184,8 +185,7 @@ impl Net {
     }
 
     fn see(&self, what: &Observation<'_>) {
-        let mut judge = self.0.judge.lock().unwrap_or_else(PoisonError::into_inner);
-        judge.see(self.0.executor.now(), what);
+        self.0.court.see(self.0.executor.now(), what);
     }
 }
 

@@ -150,6 +150,39 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// The scenario of `seed` on a recorded chain: deaths, slowness and faults of the network.
+    ///
+    /// No stale or misdirected answers: what the recording does not hold, it could not tell from
+    /// what is not there yet.
+    pub fn draw_era(seed: Seed) -> Self {
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed.0 ^ 0xe4a_0000));
+        let heal_at_ms = dice.pick(&[5_000, 15_000]);
+        let mut script = Vec::new();
+        for _ in 0..dice.between(1, 5) {
+            script.push(deadly(&mut dice, heal_at_ms));
+        }
+        if dice.chance(1, 3) {
+            let event = slowness(&mut dice);
+            script.push(Step { when: moment(&mut dice, heal_at_ms), event });
+        }
+        let mut net = calm_net(&mut dice);
+        if dice.chance(1, 2) {
+            net = net_rates(&mut dice, false);
+            (net.stale, net.misdirected) = (0, 0);
+        }
+        Self {
+            exec: ExecMode::Era,
+            heal_at_ms,
+            replica: ReplicaKnobs::draw(&mut dice),
+            disk: DiskRates { job_ms_max: dice.pick(&[0, 5]), cpu_ms_max: dice.pick(&[0, 40]) },
+            net,
+            script,
+            ..Self::calm(seed)
+        }
+    }
+}
+
 impl ReplicaKnobs {
     fn draw(dice: &mut Dice) -> Self {
         Self {

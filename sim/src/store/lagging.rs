@@ -28,7 +28,10 @@ impl Lagging {
 
     /// The store called `name` has been opened: its tables are durable.
     pub(super) fn opened(&mut self, name: &StoreName, schema: &Schema) -> Result<(), StoreError> {
-        self.schemas.insert(name.clone(), schema.clone());
+        if self.schemas.insert(name.clone(), schema.clone()).as_ref() != Some(schema) {
+            self.sync()?;
+            self.open.remove(name);
+        }
         self.open(name).map(|_| ())
     }
 

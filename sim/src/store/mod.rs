@@ -7,6 +7,8 @@
 mod fault;
 mod handle;
 mod lagging;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -28,8 +30,9 @@ use rand_chacha::{
 pub use self::fault::Faults;
 use self::{handle::SimReader, handle::SimWriter, lagging::Lagging};
 use crate::{
+    court::Court,
     exec::{Executor, Life},
-    judge::{Observation, SharedJudge},
+    judge::Observation,
     scenario::{DiskFault, Keep},
     trace::{TraceEvent, hash_words},
     triggers::{CallPoint, Triggers},
@@ -41,7 +44,7 @@ pub struct Disk(Arc<Inner>);
 
 struct Inner {
     executor: Executor,
-    judge: SharedJudge,
+    court: Court,
     triggers: Triggers,
     state: Mutex<State>,
 }
@@ -67,7 +70,7 @@ pub struct Site {
 
 impl Disk {
     /// An empty disk.
-    pub fn new(seed: u64, executor: Executor, judge: SharedJudge, triggers: Triggers) -> Self {
+    pub fn new(seed: u64, executor: Executor, court: Court, triggers: Triggers) -> Self {
         let state = State {
             live: MemoryStores::new(),
             lagging: Lagging::default(),
@@ -76,7 +79,7 @@ impl Disk {
             calls: 0,
             sites: BTreeMap::new(),
         };
-        Self(Arc::new(Inner { executor, judge, triggers, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { executor, court, triggers, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -155,8 +158,7 @@ impl Disk {
     }
 
     fn see(&self, what: &Observation<'_>) {
-        let mut judge = self.0.judge.lock().unwrap_or_else(PoisonError::into_inner);
-        judge.see(self.0.executor.now(), what);
+        self.0.court.see(self.0.executor.now(), what);
     }
 
     fn check_alive(&self, life: Life) -> Result<(), StoreError> {

@@ -148,12 +148,15 @@ impl Director {
     fn start_clients(&self) {
         use rand_chacha::rand_core::SeedableRng;
         let plan = self.world.scenario.clients.clone();
+        let (Some(model), Some(judge)) = (self.world.upstream.model(), self.world.court.judge())
+        else {
+            return;
+        };
         for number in 0..plan.count {
             let seed = self.world.scenario.seed.0 ^ (0xc11e_0000 + u64::from(number));
             let rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
             let api: std::sync::Arc<dyn Api> = std::sync::Arc::new(self.world.clone());
-            let (model, judge) = (self.world.model.clone(), self.world.judge.clone());
-            let client = clients::run(plan.clone(), api, rng, model, judge);
+            let client = clients::run(plan.clone(), api, rng, model.clone(), judge.clone());
             drop(self.world.executor.spawn(WORLD, "client", Box::pin(client)));
         }
     }
@@ -248,7 +251,7 @@ impl Director {
                 }
             }
             Event::Outage { endpoint, ms } => self.world.net.outage(*endpoint, now + millis(*ms)),
-            Event::Model(event) => lock(&self.world.model).apply(now, event),
+            Event::Model(event) => self.world.upstream.apply(now, event),
         }
     }
 
@@ -280,7 +283,7 @@ impl Director {
 
     fn look_at_rest(&self) {
         let image = self.world.disk.image();
-        lock(&self.world.judge).at_rest(self.world.executor.now(), &image);
+        self.world.court.at_rest(self.world.executor.now(), &image);
     }
 
     /// Process `number` has ended by itself.
@@ -297,7 +300,7 @@ impl Director {
     }
 
     fn is_refused_as_expected(&self, end: &LifeEnd) -> bool {
-        let expected = lock(&self.world.model).expected_end();
+        let expected = self.world.upstream.expected_end();
         match (expected, end) {
             (ExpectedEnd::Refused(words), LifeEnd::Refused(told)) => {
                 words.iter().any(|word| told.contains(word))
@@ -330,7 +333,7 @@ impl Director {
         self.world.disk.heal();
         self.world.costs.set_cpu_factor(1);
         self.world.costs.set_disk_ms(self.world.scenario.disk.job_ms_max);
-        lock(&self.world.model).heal(now);
+        self.world.upstream.heal(now);
         self.world.see(&Observation::Healed);
         if self.world.canary {
             self.world.violate("CANARY", "sings", "as it was told to".to_owned());
@@ -341,7 +344,7 @@ impl Director {
 
     /// Whether the expected end is reached; what to do if it is not.
     async fn check(&mut self) {
-        let expected = lock(&self.world.model).expected_end();
+        let expected = self.world.upstream.expected_end();
         let status = self.life.as_ref().and_then(LifeHandle::status);
         let is_reached = match (&expected, &status) {
             (ExpectedEnd::Healthy { block, batch }, Some(Status::Running)) => {
@@ -366,13 +369,14 @@ impl Director {
 
     async fn is_healthy(&self, block: u32, batch: u32) -> bool {
         self.world.head().await == Some(block)
-            && (batch == 0 || self.world.batch_status(batch).await.as_deref() == Some("verified"))
+            && (batch == 0
+                || self.world.batch_status(batch).await == Some(self.world.upstream.last_status()))
     }
 
     /// Writes are halted and the world is healed: if halting was right, somebody restarts the
     /// process.
     fn operator(&mut self, code: &str) {
-        let was_right = self.disk_failed || lock(&self.world.model).halts().contains(code);
+        let was_right = self.disk_failed || self.world.upstream.may_halt(code);
         if !was_right || self.down_after_stop.is_some() {
             return;
         }
@@ -386,7 +390,7 @@ impl Director {
     }
 
     async fn where_it_is(&self) -> String {
-        let expected = lock(&self.world.model).expected_end();
+        let expected = self.world.upstream.expected_end();
         let status = self.life.as_ref().and_then(LifeHandle::status);
         let head = self.world.head().await;
         let batch = match &expected {
@@ -421,7 +425,8 @@ impl Director {
         self.collect_panics();
         self.collect_log();
         let image = self.world.disk.image();
-        lock(&self.world.judge).at_end(self.world.executor.now(), &ending, &image);
+        self.world.court.at_end(self.world.executor.now(), &ending, &image);
+        self.world.compare_tables(&image);
         if self.world.is_violated() && ending == Ending::AsExpected {
             ending = Ending::Violation;
         }

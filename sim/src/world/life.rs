@@ -88,7 +88,7 @@ impl World {
     }
 
     pub(super) fn see(&self, what: &Observation<'_>) {
-        lock(&self.judge).see(self.executor.now(), what);
+        self.court.see(self.executor.now(), what);
     }
 
     pub(super) fn signal(&self, signal: Signal) {

@@ -5,29 +5,30 @@ mod director;
 mod life;
 mod report;
 mod settings;
+mod upstream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc;
 use lockstep_io::Io;
-use lockstep_io_memory::MemoryObjects;
+use lockstep_io_memory::{MemoryObjects, MemoryStores};
 use lockstep_vm::{Simulator, Vm};
-use lockstep_vm_toy::ToyVm;
 
 pub use self::report::{Report, RunOptions};
 use self::{
     director::{Director, Signal},
     life::LifeHandle,
+    upstream::Upstream,
 };
 use crate::{
+    court::Court,
     exec::{Executor, Limits, SimClock, SimTasks, Stuck, TaskCosts, Wall},
-    judge::{Ending, Judge, SharedJudge, Violation},
+    judge::{Ending, Judge, Violation},
     log,
-    model::{Answer, Model, SharedModel},
-    net::{Net, Server},
+    net::Net,
     scenario::{ReplicaKnobs, Scenario},
     store::Disk,
-    trace::Trace,
+    trace::{Trace, hash_words},
     triggers::Triggers,
 };
 
@@ -40,30 +41,17 @@ pub(crate) struct World {
     executor: Executor,
     trace: Trace,
     scenario: Arc<Scenario>,
-    model: SharedModel,
-    judge: SharedJudge,
+    upstream: Upstream,
+    court: Court,
     disk: Disk,
     net: Net,
     wall: Wall,
     costs: TaskCosts,
     signals: mpsc::UnboundedSender<Signal>,
     canary: bool,
+    expected_digest: Option<u64>,
     current: Arc<Mutex<Option<LifeHandle>>>,
     knobs: Arc<Mutex<ReplicaKnobs>>,
-}
-
-/// The model behind the network.
-struct ModelServer(SharedModel);
-
-impl Server for ModelServer {
-    fn answer(
-        &self,
-        now: std::time::Duration,
-        endpoint: lockstep_io::EndpointId,
-        request: &lockstep_io::HttpRequest,
-    ) -> Answer {
-        lock(&self.0).answer(now, endpoint, request)
-    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,28 +66,29 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Report {
     let seed = scenario.seed.0;
     let limits = Limits { polls_max: POLLS_MAX };
     let executor = Executor::new(seed, scenario.schedule, limits, trace.clone());
-    let model = Arc::new(Mutex::new(Model::new(&scenario.model, seed)));
-    let judge = Arc::new(Mutex::new(Judge::new(scenario, model.clone())));
+    let upstream = Upstream::new(scenario);
+    let judge = upstream.model().map(|model| Arc::new(Mutex::new(Judge::new(scenario, model))));
+    let court = Court::new(judge);
     let (signals, heard) = mpsc::unbounded();
     let (fired, fired_steps) = mpsc::unbounded();
     let triggers = Triggers::new(&scenario.script, fired);
-    let disk = Disk::new(seed, executor.clone(), judge.clone(), triggers.clone());
-    let server = Box::new(ModelServer(model.clone()));
+    let disk = Disk::new(seed, executor.clone(), court.clone(), triggers.clone());
     let rates = scenario.net.clone();
-    let net = Net::new(seed, rates, server, executor.clone(), judge.clone(), triggers);
+    let net = Net::new(seed, rates, upstream.server(), executor.clone(), court.clone(), triggers);
     let costs = TaskCosts::new(scenario.disk.cpu_ms_max, scenario.disk.job_ms_max);
     let world = World {
         executor: executor.clone(),
         trace,
         scenario: Arc::new(scenario.clone()),
-        model,
-        judge,
+        upstream,
+        court,
         disk,
         net,
         wall: Wall::default(),
         costs,
         signals,
         canary: options.canary,
+        expected_digest: options.expected_digest,
         current: Arc::default(),
         knobs: Arc::new(Mutex::new(scenario.replica.clone())),
     };
@@ -114,6 +103,20 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Report {
     // Tasks hold the world, and the world the executor that holds the tasks.
     executor.clear();
     report
+}
+
+/// A hash of every row on `image`.
+pub(crate) fn digest(image: &MemoryStores) -> Result<u64, String> {
+    let (views, _writers) = lockstep_store::open(image).map_err(|error| error.to_string())?;
+    let view = views.now();
+    let mut hash = 0;
+    for table in lockstep_store::tables::ALL {
+        for row in view.dump(*table) {
+            let (key, value) = row.map_err(|error| error.to_string())?;
+            hash = hash_words(&[hash, hash_words(&[], &key)], &value);
+        }
+    }
+    Ok(hash)
 }
 
 impl World {
@@ -132,8 +135,7 @@ impl World {
     }
 
     fn vm(&self) -> (Arc<dyn Vm>, Arc<dyn Simulator>) {
-        let vm = Arc::new(ToyVm::default());
-        (vm.clone(), vm)
+        self.upstream.vm()
     }
 
     fn knobs(&self) -> ReplicaKnobs {
@@ -141,11 +143,25 @@ impl World {
     }
 
     fn violate(&self, invariant: &'static str, key: impl Into<String>, detail: String) {
-        lock(&self.judge).add(Violation { invariant, key: key.into(), detail });
+        self.court.add(Violation { invariant, key: key.into(), detail });
     }
 
     fn is_violated(&self) -> bool {
-        !lock(&self.judge).violations().is_empty()
+        self.court.is_violated()
+    }
+
+    /// What is stored in the end must be what was stored in a run to which nothing happened, if
+    /// that is known.
+    fn compare_tables(&self, image: &MemoryStores) {
+        let Some(expected) = self.expected_digest else { return };
+        match digest(image) {
+            Ok(found) if found == expected => {}
+            Ok(found) => {
+                let told = format!("digest {found:#x}, of a calm run {expected:#x}");
+                self.violate("S3", "tables differ", told);
+            }
+            Err(error) => self.violate("S3", "tables cannot be read", error),
+        }
     }
 
     fn stuck(&self, stuck: &Stuck) -> Ending {

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{World, lock};
+use super::World;
 use crate::{
     judge::{Ending, Violation},
+    scenario::ExecMode,
     store::Site,
     trace::TraceSum,
 };
@@ -14,6 +15,8 @@ use crate::{
 pub struct RunOptions {
     /// Something does not hold when the world is healed, to see that failing works.
     pub canary: bool,
+    /// What the disk must hold in the end ([`Report::digest`] of a calm run).
+    pub expected_digest: Option<u64>,
     /// Keeps what happens as text.
     pub record: bool,
     /// Also each turn of each task.
@@ -31,6 +34,8 @@ pub struct Report {
     pub trace: TraceSum,
     /// Simulated time.
     pub time: Duration,
+    /// A hash of every row on the disk in the end, of a recorded chain; otherwise 0.
+    pub digest: u64,
     /// Turns of tasks.
     pub polls: u64,
     /// Requests to upstreams.
@@ -62,9 +67,14 @@ impl World {
     pub(super) fn report(&self, ending: Ending) -> Report {
         Report {
             ending,
-            violations: lock(&self.judge).violations().to_vec(),
+            violations: self.court.violations(),
             trace: self.trace.sum(),
             time: self.executor.now(),
+            digest: if self.scenario.exec == ExecMode::Era {
+                super::digest(&self.disk.image()).unwrap_or(0)
+            } else {
+                0
+            },
             polls: self.executor.polls(),
             requests: self.net.requests(),
             store_calls: self.disk.calls(),

@@ -4,20 +4,13 @@ use std::time::Duration;
 
 use lockstep_replica::ReplicaConfig;
 
-use super::{World, lock};
+use super::World;
 use crate::scenario::ReplicaKnobs;
 
 impl World {
     /// Settings of the next process.
     pub(super) fn replica_config(&self) -> ReplicaConfig {
-        let model = lock(&self.model);
-        let (main_nodes, l1_nodes) = (model.main_nodes(), model.l1_nodes());
-        let mut config = ReplicaConfig::new(model.l2_chain_id(), main_nodes, l1_nodes);
-        if !model.has_commitments() {
-            config.commitments = None;
-            config.l1_commits = None;
-        }
-        drop(model);
+        let mut config = self.upstream.replica_config();
         // The line is written to nowhere.
         config.progress_interval = Duration::from_secs(600);
         apply(&self.knobs(), &mut config);

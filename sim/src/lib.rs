@@ -17,6 +17,7 @@ pub mod judge;
 mod log;
 pub mod minimise;
 pub mod model;
+pub mod mutants;
 pub mod net;
 pub mod runner;
 pub mod scenario;

@@ -54,7 +54,9 @@ impl SharedWriter {
         if store.generation != self.generation {
             return Err(StoreError::Fenced.into());
         }
-        Ok(store.writer.write(set, durability)?)
+        let written = store.writer.write(set, durability);
+        let written = lockstep_io::planted!("X03", written, written.or(Ok(Seq(0))));
+        Ok(written?)
     }
 
     /// A writer that takes the place of all others: theirs are refused from now on.
@@ -190,6 +192,10 @@ impl ChainWriter {
             assert_eq!(batch.header.last_block, block.header.params.number);
             put_batch(&mut set, batch);
         }
+        lockstep_io::planted!("X01", (), {
+            let changes = set.changes.drain(..2).collect();
+            self.0.write(WriteSet { changes }, Durability::Buffered)?;
+        });
         self.0.write(set, Durability::Buffered)?;
         Ok(())
     }
@@ -314,7 +320,8 @@ impl StepsWriter {
         for (batch, steps) in steps {
             set.put(tables::STEPS, batch.0.to_be_bytes(), encode(steps));
         }
-        self.0.write(set, Durability::Synced)?;
+        self.0
+            .write(set, lockstep_io::planted!("X02", Durability::Synced, Durability::Buffered))?;
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! S1 and S7: every stored block is the block of its hash, with everything that running it gives,
 //! and nothing of what a lie said is among it.
 
+use lockstep_store::{StoredBytecode, codec::decode, tables};
 use lockstep_types::{
-    BlockHeader, L1BatchNumber, L2BlockNumber, Receipt, Transaction, TxCommon, TxStatus,
-    log::bloom_of,
+    B256, BlockHeader, BytecodeHash, L1BatchNumber, L2BlockNumber, Receipt, Transaction, TxCommon,
+    TxStatus, log::bloom_of,
 };
 
 use super::{
@@ -35,6 +36,14 @@ pub(super) fn check(
         let id = place.batch(number).expect("complete batches are on the branch");
         if let Some((key, detail)) = batch_difference(found, chain, chain.batch(id))? {
             return Ok(vec![differs(key, format!("batch {number}: {detail}"))]);
+        }
+    }
+    for row in found.view.dump(tables::BYTECODES) {
+        let (key, value) = row.map_err(unreadable)?;
+        let stored: Option<StoredBytecode> = decode(&value).ok();
+        let hash = BytecodeHash(B256::from_slice(&key));
+        if !stored.is_some_and(|stored| hash.is_of(&stored.code)) {
+            return Ok(vec![Violation::new("S7", "bytecode", format!("{hash} has other code"))]);
         }
     }
     for (slot, value) in place.slots(chain) {

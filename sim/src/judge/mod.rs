@@ -5,6 +5,7 @@
 pub mod ambiguities;
 pub(crate) mod api;
 mod canonical;
+mod depth;
 mod end;
 mod found;
 mod heads;
@@ -41,7 +42,7 @@ pub(crate) use self::{
 };
 use crate::{
     model::SharedModel,
-    scenario::{Event, Scenario},
+    scenario::{DiskFault, Event, Scenario},
 };
 
 /// The judge, as the world and the clients share it. Never locked across an await.
@@ -83,7 +84,11 @@ pub struct Judge {
 impl Judge {
     /// Judges a run of `scenario` in the world of `model`.
     pub fn new(scenario: &Scenario, model: SharedModel) -> Self {
-        let disk_fails = scenario.script.iter().any(|step| matches!(step.event, Event::Disk(_)));
+        let disk_fails = scenario.script.iter().any(|step| match step.event {
+            Event::Disk(DiskFault::Slow { .. }) => false,
+            Event::Disk(_) => true,
+            _ => false,
+        });
         Self {
             heads: Heads::default(),
             promises: Promises::default(),
@@ -98,13 +103,14 @@ impl Judge {
 
     /// Something happened at `now`, a time since the world began.
     pub fn see(&mut self, now: Duration, what: &Observation<'_>) {
-        self.heads.see(now, what);
         let mut found = Vec::new();
         found.extend(self.promises.see(what));
         found.extend(self.pace.see(what));
         let model = self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         found.extend(self.running.see(what, &model));
+        found.extend(depth::see(now, what, &self.heads, &model));
         drop(model);
+        self.heads.see(now, what);
         self.violations.extend(found);
     }
 

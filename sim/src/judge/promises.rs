@@ -6,7 +6,7 @@ use lockstep_store::tables;
 use super::{Observation, Violation};
 
 /// Key of the rollback under way in the table of cursors.
-const ROLLBACK_KEY: &[u8] = b"rollback";
+pub(super) const ROLLBACK_KEY: &[u8] = b"rollback";
 
 /// What was promised so far.
 #[derive(Debug, Default)]

@@ -102,6 +102,8 @@ pub struct Model {
     /// What the main node had, from which time on; never empty.
     history: Vec<(Duration, Arc<View>)>,
     lies: Vec<ActiveLie>,
+    /// Other chains that lies were about.
+    forged: Vec<Arc<View>>,
     /// Lies that were told, not only planned.
     told: BTreeSet<LieKind>,
     stalled_until: Duration,
@@ -171,6 +173,7 @@ impl Model {
             planned_count: 0,
             history: vec![(Duration::ZERO, Arc::new(view))],
             lies: Vec::new(),
+            forged: Vec::new(),
             told: BTreeSet::new(),
             stalled_until: Duration::ZERO,
             roots_hidden_until: Duration::ZERO,
@@ -210,6 +213,7 @@ impl Model {
             planned_count: 0,
             history: vec![(Duration::ZERO, self.view())],
             lies: Vec::new(),
+            forged: Vec::new(),
             told: BTreeSet::new(),
             stalled_until: Duration::ZERO,
             roots_hidden_until: Duration::ZERO,
@@ -265,6 +269,11 @@ impl Model {
         &self.history
     }
 
+    /// Everything that any endpoint ever had, or pretended to have.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        self.history.iter().map(|(_, view)| view).chain(&self.forged)
+    }
+
     /// Lies that were told so far.
     pub fn told(&self) -> &BTreeSet<LieKind> {
         &self.told
@@ -312,7 +321,7 @@ impl Model {
                 let every = (*every).max(1);
                 let residue = self.dice.between_u32(0, every - 1);
                 let other = match kind {
-                    LieKind::B6Equivocation | LieKind::B7Fork => Some(self.forged()),
+                    LieKind::B6Equivocation | LieKind::B7Fork => Some(self.forge()),
                     _ => None,
                 };
                 let (kind, endpoint, until) = (*kind, *endpoint, for_ms(*ms));

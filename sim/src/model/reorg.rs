@@ -38,7 +38,7 @@ impl Model {
     }
 
     /// Another chain than the true one, complete, with steps on L1 only for what both have.
-    pub(super) fn forged(&mut self) -> Arc<View> {
+    pub(super) fn forge(&mut self) -> Arc<View> {
         let view = self.view();
         let depth = self.dice.between_u32(1, 3);
         let common = self.batch_of_tip().saturating_sub(depth);
@@ -49,7 +49,9 @@ impl Model {
         forged.commitment_until = forged.root_until;
         forged.branch = Arc::new(branch);
         Arc::make_mut(&mut forged.steps).retain(|number, _| *number <= common);
-        Arc::new(forged)
+        let forged = Arc::new(forged);
+        self.forged.push(forged.clone());
+        forged
     }
 
     /// The batch that the newest block is in.

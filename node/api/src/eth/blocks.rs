@@ -38,7 +38,11 @@ pub(super) fn register(methods: &mut Methods) {
 }
 
 fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> {
-    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let found = call.find_block(id)?;
+    assert!(lockstep_io::planted!("X49", true, found.is_some()), "there is no such block");
+    let Some(number) = found else { return Ok(None) };
+    let number =
+        lockstep_io::planted!("X39", number, number.min(call.head()?.prev().unwrap_or(number)));
     let block = BlockInfo::new(call, call.header(number)?)?;
     let transactions = call.view.transactions(number)?;
     let transactions = if full {

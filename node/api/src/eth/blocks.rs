@@ -56,7 +56,11 @@ impl Serialize for ShownBlock {
 }
 
 fn shown_block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<ShownBlock>> {
-    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let found = call.find_block(id)?;
+    assert!(lockstep_io::planted!("X49", true, found.is_some()), "there is no such block");
+    let Some(number) = found else { return Ok(None) };
+    let number =
+        lockstep_io::planted!("X39", number, number.min(call.head()?.prev().unwrap_or(number)));
     let part = PartKind::Block { full };
     let key = PartKey { generation: call.view.generation(), block: number, part };
     if let Some(part) = call.kept.get(&key, call.view.sealed_batch()?) {

@@ -1,11 +1,13 @@
 //! A request on its way: its view of the chain, which block it means, and how methods are called.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jsonrpsee::{
     RpcModule,
+    core::middleware::Extensions,
     types::{ErrorObjectOwned, Params, params::ParamsSequence},
 };
+use lockstep_io::{First, race};
 use lockstep_store::{ChainIdentity, ChainView, TxPosition};
 use lockstep_types::{
     BatchSteps, BlockHeader, Finality, L1BatchNumber, L2BlockHash, L2BlockNumber, StepTx,
@@ -16,24 +18,63 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    ApiConfig, ApiContext,
+    ApiConfig, ApiContext, Serving,
     error::{ApiError, ApiResult, internal_error},
+    gate::Gate,
+    one_view::OneView,
+    stats::MethodStats,
 };
 
-/// Collects methods.
+/// Collects methods. Those whose namespace is not served are left out.
 #[derive(Debug)]
 pub(crate) struct Methods {
     module: RpcModule<()>,
     pub(crate) context: Arc<ApiContext>,
+    gates: Arc<Gates>,
+}
+
+/// How many requests of a kind read at once.
+#[derive(Debug)]
+struct Gates {
+    reads: Gate,
+    scans: Gate,
+}
+
+impl Gates {
+    fn of(&self, method: &str) -> &Gate {
+        if is_scan(method) { &self.scans } else { &self.reads }
+    }
+}
+
+/// Whether `method` may look through many blocks.
+fn is_scan(method: &str) -> bool {
+    matches!(
+        method,
+        "en_syncTokens"
+            | "eth_getFilterChanges"
+            | "eth_getFilterLogs"
+            | "eth_getLogs"
+            | "zks_getL2ToL1LogProof"
+            | "zks_getProof"
+    ) || method.starts_with("ots_")
+        || method.starts_with("trace_")
 }
 
 impl Methods {
     pub(crate) fn new(context: ApiContext) -> Self {
-        Self { module: RpcModule::new(()), context: Arc::new(context) }
+        let Serving { reads_max, scans_max, wait_max, .. } = context.serving;
+        let gates =
+            Gates { reads: Gate::new(reads_max, wait_max), scans: Gate::new(scans_max, wait_max) };
+        Self { module: RpcModule::new(()), context: Arc::new(context), gates: Arc::new(gates) }
     }
 
     pub(crate) fn into_module(self) -> RpcModule<()> {
         self.module
+    }
+
+    /// The module, for what is no method; `None` if the namespace of `name` is not served.
+    pub(crate) fn module_for(&mut self, name: &str) -> Option<&mut RpcModule<()>> {
+        self.context.serving.namespaces.have(name).then_some(&mut self.module)
     }
 
     /// Adds a method that reads its parameters and the chain.
@@ -44,24 +85,30 @@ impl Methods {
         T: Serialize,
         F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
     {
-        let context = Arc::clone(&self.context);
-        let callback = move |params, _: Arc<()>, _| {
+        let (context, gates) = (Arc::clone(&self.context), Arc::clone(&self.gates));
+        self.add_async(name, move |params, view| {
             let (context, method) = (Arc::clone(&context), method.clone());
-            answer(name, context, params, method)
-        };
-        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+            answer(name, Reader { context, gates: Arc::clone(&gates), view }, params, method)
+        });
     }
 
-    /// Adds a method that waits for something itself.
+    /// Adds a method that waits for something itself. Whatever it reads, it should read from the
+    /// view that it is given.
     pub(crate) fn add_async<Answer>(
         &mut self,
         name: &'static str,
-        method: impl Fn(Params<'static>) -> Answer + Clone + Send + Sync + 'static,
+        method: impl Fn(Params<'static>, OneView) -> Answer + Clone + Send + Sync + 'static,
     ) where
         Answer: Future<Output = Result<Box<RawValue>, ErrorObjectOwned>> + Send + 'static,
     {
-        let callback = move |params, _: Arc<()>, _| method(params);
-        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+        let (context, stats) = (Arc::clone(&self.context), self.context.stats.of(name));
+        let Some(module) = self.module_for(name) else { return };
+        let callback = move |params, _: Arc<()>, extensions: Extensions| {
+            let (context, stats) = (Arc::clone(&context), Arc::clone(&stats));
+            let answer = method(params, OneView::of(&extensions));
+            async move { limited(name, &context, &stats, answer).await }
+        };
+        module.register_async_method(name, callback).expect("names of methods are distinct");
     }
 
     /// Adds a method whose answer never changes.
@@ -69,15 +116,51 @@ impl Methods {
     where
         T: Serialize + Clone + Send + Sync + 'static,
     {
-        let callback = move |_: Params<'_>, _: &(), _: &_| Ok::<_, ErrorObjectOwned>(value.clone());
-        self.module.register_method(name, callback).expect("names of methods are distinct");
+        let stats = self.context.stats.of(name);
+        let Some(module) = self.module_for(name) else { return };
+        let callback = move |_: Params<'_>, _: &(), _: &_| {
+            stats.add(Duration::ZERO, false);
+            Ok::<_, ErrorObjectOwned>(value.clone())
+        };
+        module.register_method(name, callback).expect("names of methods are distinct");
     }
+}
+
+/// Lets `answer` take as long and be as large as answers to `name` may, and counts it.
+async fn limited(
+    name: &'static str,
+    context: &ApiContext,
+    stats: &MethodStats,
+    answer: impl Future<Output = Result<Box<RawValue>, ErrorObjectOwned>>,
+) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    let began = context.clock.mono();
+    let answer = match context.serving.request_time_max {
+        None => answer.await,
+        Some(time_max) => match race(answer, context.clock.sleep(time_max)).await {
+            First::Left(answer) => answer,
+            First::Right(()) => Err(ApiError::Busy.into_object(name)),
+        },
+    };
+    let bytes_max = context.serving.response_bytes_max(name);
+    let answer = answer.and_then(|result| {
+        let fits = result.get().len() <= bytes_max;
+        if fits { Ok(result) } else { Err(ApiError::TooLarge(bytes_max).into_object(name)) }
+    });
+    stats.add(context.clock.mono().since(began), answer.is_err());
+    answer
+}
+
+/// What a request reads with.
+struct Reader {
+    context: Arc<ApiContext>,
+    gates: Arc<Gates>,
+    view: OneView,
 }
 
 /// Answers one request. The answer is also written as JSON inside the job: it may be long.
 async fn answer<T, F>(
     name: &'static str,
-    context: Arc<ApiContext>,
+    reader: Reader,
     params: Params<'static>,
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
@@ -85,9 +168,14 @@ where
     T: Serialize,
     F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Send + 'static,
 {
+    let Reader { context, gates, view } = reader;
+    let entered = gates.of(name).enter(&*context.clock).await;
+    let permit = entered.map_err(|error| error.into_object(name))?;
     let tasks = Arc::clone(&context.tasks);
     let job = move || {
-        let result = method(&Call::new(&context), &mut params.sequence())?;
+        // Others wait until the job has ended, whether somebody waits for it or not.
+        let _permit = permit;
+        let result = method(&Call::new(&context, &view), &mut params.sequence())?;
         Ok(to_raw_value(&result)?)
     };
     match tasks.blocking(name, job).await {
@@ -111,9 +199,19 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(context: &ApiContext) -> Self {
-        let ApiContext { views, tasks: _, config, sync } = context;
-        Self { view: Arc::new(views.now()), config: *config, tip: sync.tip() }
+    pub(crate) fn new(context: &ApiContext, view: &OneView) -> Self {
+        let ApiContext { views, config, sync, .. } = context;
+        Self { view: view.get(views), config: *config, tip: sync.tip() }
+    }
+
+    /// As if the request had begun when `view` was made.
+    pub(crate) fn at(context: &ApiContext, view: Arc<ChainView>) -> Self {
+        Self { view, config: context.config, tip: context.sync.tip() }
+    }
+
+    /// The same request, at another time.
+    pub(crate) fn with_view(&self, view: Arc<ChainView>) -> Self {
+        Self { view, config: self.config, tip: self.tip }
     }
 
     /// Which chain this is.

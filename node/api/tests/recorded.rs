@@ -139,12 +139,7 @@ fn module(io: &MemoryIo, views: Views, recording: &Recording) -> RpcModule<()> {
         let answer = main_node.answer(method, &json!([])).expect("recorded");
         announced.learn(method, answer.result().expect("no error")).unwrap();
     }
-    let context = ApiContext {
-        views,
-        tasks: io.io().tasks,
-        config: ApiConfig::default(),
-        sync: SyncStatus(watch::channel(None).1),
-    };
+    let context = ApiContext::new(views, &io.io(), SyncStatus(watch::channel(None).1));
     let announced = watch::channel(announced).1;
     rpc_module_with(context, Sources { announced, ..Sources::default() })
 }

@@ -11,6 +11,8 @@ use clap::{Args, ValueEnum};
 use lockstep_vm_era::VmMode;
 use serde::Deserialize;
 
+use crate::api_config::{ApiFlags, ApiSettings};
+
 /// Chains with known endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,7 +65,7 @@ pub(crate) enum LogFormat {
 
 /// Options as given; the same names serve as flags, as `LOCKSTEP_…` and as keys of the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Flags {
     /// TOML file with options; its keys are the names of the flags.
     #[arg(long, env = "LOCKSTEP_CONFIG", value_name = "FILE")]
@@ -87,9 +89,15 @@ pub(crate) struct Flags {
     /// Address of the JSON-RPC server [default: 127.0.0.1].
     #[arg(long, env = "LOCKSTEP_HTTP_ADDR", value_name = "IP")]
     http_addr: Option<IpAddr>,
-    /// Port of the JSON-RPC server; 0 takes any free one [default: 3060].
+    /// Port of the JSON-RPC server, HTTP and WebSocket; 0 takes any free one [default: 3060].
     #[arg(long, env = "LOCKSTEP_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
+    /// Another port, for WebSocket alone [default: 3061, or none if --http-port is given].
+    #[arg(long, env = "LOCKSTEP_WS_PORT", value_name = "PORT")]
+    ws_port: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: ApiFlags,
     /// Port for GET /health on the same address; without it there is none.
     #[arg(long, env = "LOCKSTEP_HEALTH_PORT", value_name = "PORT")]
     health_port: Option<u16>,
@@ -112,9 +120,6 @@ pub(crate) struct Flags {
     /// MiB of traces kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_TRACE_CACHE_MIB", value_name = "MIB")]
     trace_cache_mib: Option<usize>,
-    /// Logs of one eth_getLogs over several blocks, at most [default: 10000].
-    #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
-    logs_max: Option<usize>,
     /// What is logged, as `level` or `target=level,…` [default: info].
     #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -131,6 +136,8 @@ pub(crate) struct Settings {
     pub(crate) l2_chain_id: u64,
     pub(crate) datadir: PathBuf,
     pub(crate) http: SocketAddr,
+    pub(crate) ws: Option<SocketAddr>,
+    pub(crate) api: ApiSettings,
     pub(crate) health: Option<SocketAddr>,
     pub(crate) vm: VmMode,
     pub(crate) main_node_rps: u32,
@@ -138,9 +145,22 @@ pub(crate) struct Settings {
     pub(crate) tree_cache_bytes: usize,
     pub(crate) program_cache_bytes: usize,
     pub(crate) trace_cache_bytes: usize,
-    pub(crate) logs_max: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+}
+
+impl Flags {
+    /// Options of a file: the names of the flags are its keys.
+    fn from_toml(text: &str) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse()?;
+        let command = Self::augment_args(clap::Command::new("node"));
+        let known: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        let unknown: Vec<_> = table.keys().filter(|key| !known.contains(&key.as_str())).collect();
+        if !unknown.is_empty() {
+            bail!("there are no options {unknown:?}; `lockstep node --help` lists all");
+        }
+        Ok(toml::from_str(text)?)
+    }
 }
 
 impl Settings {
@@ -155,7 +175,7 @@ impl Settings {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the config file {}", path.display()))?;
-                toml::from_str(&text)
+                Flags::from_toml(&text)
                     .with_context(|| format!("the config file {} is wrong", path.display()))?
             }
         };
@@ -196,11 +216,21 @@ impl Settings {
             PathBuf::new()
         });
         let address = flags.http_addr.or(file.http_addr).unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let http = SocketAddr::new(address, flags.http_port.or(file.http_port).unwrap_or(3060));
+        let http_port = flags.http_port.or(file.http_port);
+        let http = SocketAddr::new(address, http_port.unwrap_or(3060));
+        let ws_port = flags.ws_port.or(file.ws_port).or(http_port.is_none().then_some(3061));
+        let ws = ws_port.map(|port| SocketAddr::new(address, port));
+        if ws.is_some_and(|ws| ws.port() != 0 && ws == http) {
+            let text = "--ws-port and --http-port must differ: WebSockets are served on both";
+            problems.push(text.to_owned());
+        }
         let health = flags.health_port.or(file.health_port);
         let health = health.map(|port| SocketAddr::new(address, port));
         if health.is_some_and(|health| health.port() != 0 && health == http) {
             problems.push("--health-port and --http-port must differ".to_owned());
+        }
+        if health.is_some_and(|health| health.port() != 0 && Some(health) == ws) {
+            problems.push("--health-port and --ws-port must differ".to_owned());
         }
         let main_node_rps = flags.main_node_rps.or(file.main_node_rps).unwrap_or(400);
         if main_node_rps == 0 {
@@ -214,6 +244,8 @@ impl Settings {
             l2_chain_id,
             datadir,
             http,
+            ws,
+            api: flags.api.merged(file.api, &mut problems),
             health,
             vm: match flags.vm.or(file.vm).unwrap_or(VmChoice::Own) {
                 VmChoice::Own => VmMode::Own,
@@ -226,7 +258,6 @@ impl Settings {
             tree_cache_bytes: mib(flags.tree_cache_mib.or(file.tree_cache_mib), 256),
             program_cache_bytes: mib(flags.program_cache_mib.or(file.program_cache_mib), 256),
             trace_cache_bytes: mib(flags.trace_cache_mib.or(file.trace_cache_mib), 256),
-            logs_max: flags.logs_max.or(file.logs_max).unwrap_or(10_000),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         };
@@ -261,6 +292,20 @@ mod tests {
     }
 
     #[test]
+    fn websockets_have_a_port_of_their_own_unless_the_other_was_chosen() {
+        let ports = |http_port, ws_port| {
+            let flags = Flags { http_port, ws_port, ..complete() };
+            let settings = Settings::merged(flags, Flags::default()).unwrap();
+            (settings.http.port(), settings.ws.map(|ws| ws.port()))
+        };
+        assert_eq!(ports(None, None), (3060, Some(3061)));
+        assert_eq!(ports(Some(4000), None), (4000, None));
+        assert_eq!(ports(Some(4000), Some(4001)), (4000, Some(4001)));
+        let same = Flags { http_port: Some(4000), ws_port: Some(4000), ..complete() };
+        assert!(Settings::merged(same, Flags::default()).is_err());
+    }
+
+    #[test]
     fn all_problems_are_told_at_once() {
         let error = Settings::merged(Flags::default(), Flags::default()).unwrap_err().to_string();
         for option in ["--main-node-url", "--l2-chain-id", "--datadir"] {
@@ -284,8 +329,12 @@ mod tests {
 
     #[test]
     fn unknown_keys_of_the_file_are_refused() {
-        assert!(toml::from_str::<Flags>("http-port = 1").is_ok());
-        let error = toml::from_str::<Flags>("http-prot = 1").unwrap_err().to_string();
-        assert!(error.contains("http-prot"), "{error}");
+        let good = "http-port = 1\nmax-nonce-ahead = 3\nfilters-disabled = true";
+        assert!(Flags::from_toml(good).is_ok());
+        for bad in ["http-prot = 1", "http_port = 1", "config = 'x'", "http-port = 'x'"] {
+            let error = format!("{:#}", Flags::from_toml(bad).unwrap_err());
+            let key = bad.split(' ').next().unwrap();
+            assert!(error.contains(key), "{error}");
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use lockstep_api::BatchLayer;
 use lockstep_io::{EndpointId, Io};
 use lockstep_io_net::{
-    EndpointConfig, HttpConfig, NoObjects, RpcServerConfig, SocketHttp, serve_health, serve_rpc,
+    EndpointConfig, HttpConfig, NoObjects, RpcServer, RpcServerConfig, Served, SocketHttp,
+    serve_health, serve_rpc_with,
 };
 use lockstep_io_os::{OsConfig, OsRuntime};
 use lockstep_io_rocks::{RocksConfig, RocksStores};
@@ -19,6 +21,11 @@ use crate::{config::Settings, health, logs};
 
 /// How long jobs that have begun may take once everything was asked to stop.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A stop waits for this long without a request, but at most for [`QUIET_PATIENCE`].
+const QUIET: Duration = Duration::from_millis(500);
+/// See [`QUIET`].
+const QUIET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Exit code when writes were halted: the operator must act, a restart alone changes nothing.
 const HALTED: u8 = 3;
@@ -61,8 +68,7 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
         Err(error) => return Err(error.into()),
     };
 
-    let rpc = serve_rpc(settings.http, replica.rpc(), RpcServerConfig::default()).await?;
-    info!(address = %rpc.local_addr, "JSON-RPC");
+    let servers = serve_api(settings, &replica).await?;
     let status = replica.status();
     let health = match settings.health {
         None => None,
@@ -75,8 +81,14 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     };
 
     let ran = replica.run(io.tasks.shutdown()).await;
-    rpc.stop();
-    rpc.stopped().await;
+    // Whoever balances load sees by now that this node is not healthy, and asks others.
+    for server in &servers {
+        server.until_quiet(QUIET, QUIET_PATIENCE).await;
+    }
+    servers.iter().for_each(RpcServer::stop);
+    for server in &servers {
+        server.stopped().await;
+    }
     if let Some(health) = health {
         health.stop();
     }
@@ -87,6 +99,22 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::from(HALTED))
         }
     }
+}
+
+/// HTTP and WebSocket on one port, and WebSocket on another one if there is one.
+async fn serve_api(settings: &Settings, replica: &Replica) -> anyhow::Result<Vec<RpcServer>> {
+    let methods = replica.rpc();
+    let config = settings.api.server.clone();
+    let both = serve_rpc_with(settings.http, methods.clone(), BatchLayer, config.clone()).await?;
+    info!(address = %both.local_addr, "JSON-RPC");
+    let mut servers = vec![both];
+    if let Some(address) = settings.ws {
+        let config = RpcServerConfig { served: Served::WebSocket, ..config };
+        let server = serve_rpc_with(address, methods, BatchLayer, config).await?;
+        info!(address = %server.local_addr, "JSON-RPC by WebSocket");
+        servers.push(server);
+    }
+    Ok(servers)
 }
 
 fn real_io(settings: &Settings, os: &OsRuntime) -> anyhow::Result<Io> {
@@ -111,7 +139,8 @@ fn replica_config(settings: &Settings) -> ReplicaConfig {
     let mut config = ReplicaConfig::new(ChainId(settings.l2_chain_id), main_node, l1);
     config.main_node_calls.requests_per_second_max = settings.main_node_rps;
     config.tree.cache_bytes = settings.tree_cache_bytes;
-    config.api.logs_max = settings.logs_max;
+    config.api = settings.api.methods;
     config.api.trace_cache_bytes_max = settings.trace_cache_bytes;
+    config.serving = settings.api.serving.clone();
     config
 }

@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod announcements;
 mod checks;
 mod config;
 mod divergence;

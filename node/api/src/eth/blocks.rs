@@ -37,6 +37,13 @@ pub(super) fn register(methods: &mut Methods) {
     });
 }
 
+/// What a block says of itself.
+pub(crate) fn header(call: &Call, header: BlockHeader) -> ApiResult<eth::Header> {
+    let block = BlockInfo::new(call, header)?;
+    let timestamp = batch_timestamp(call, &block)?;
+    Ok(block.block(BlockTransactions::Hashes(Vec::new()), timestamp).into())
+}
+
 fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> {
     let Some(number) = call.find_block(id)? else { return Ok(None) };
     let block = BlockInfo::new(call, call.header(number)?)?;

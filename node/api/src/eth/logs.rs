@@ -81,6 +81,19 @@ pub(super) fn find(call: &Call, filter: &Filter) -> ApiResult<Vec<eth::Log>> {
     Ok(found)
 }
 
+/// The logs of a block that `filter` means by address and topics, in order.
+pub(crate) fn of_block(
+    call: &Call,
+    header: BlockHeader,
+    filter: &Filter,
+) -> ApiResult<Vec<eth::Log>> {
+    let mut found = Vec::new();
+    if header.event_count != 0 && BloomFilter::new(filter).may_match(&header.logs_bloom) {
+        collect(call, header, filter, &mut found)?;
+    }
+    Ok(found)
+}
+
 /// Appends the logs of a block that `filter` means.
 fn collect(
     call: &Call,

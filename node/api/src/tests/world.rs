@@ -80,7 +80,8 @@ impl World {
         let (views, writers) = lockstep_store::open(&*io.io().stores).unwrap();
         let (tip, sync) = watch::channel(None);
         let sync = SyncStatus(sync);
-        let context = ApiContext { views: views.clone(), tasks, config, sync };
+        let context =
+            ApiContext { tasks, config, ..ApiContext::new(views.clone(), &io.io(), sync) };
         let mut methods = Methods::new(context);
         fill(&mut methods);
         let (announced, _) = watch::channel(Announced::default());

@@ -136,8 +136,7 @@ where
 
     fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let entries = || requests.iter().flatten();
-        let by_websocket =
-            entries().any(|entry| entry.extensions().get::<ByWebSocket>().is_some());
+        let by_websocket = entries().any(|entry| entry.extensions().get::<ByWebSocket>().is_some());
         let bytes = entries().filter_map(|entry| entry.params()).map(|params| params.get().len());
         let turn = by_websocket.then(|| self.turn(requests.len(), bytes.sum())).transpose();
         let inner = self.inner.clone();

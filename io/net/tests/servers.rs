@@ -11,8 +11,8 @@ use std::{
 use jsonrpsee::RpcModule;
 use lockstep_io::{EndpointId, Http as _, HttpRequest};
 use lockstep_io_net::{
-    EndpointConfig, HealthServer, HttpConfig, ListenError, RpcServer, RpcServerConfig, Served, SocketHttp,
-    serve_health, serve_rpc,
+    EndpointConfig, HealthServer, HttpConfig, ListenError, RpcServer, RpcServerConfig, Served,
+    SocketHttp, serve_health, serve_rpc,
 };
 use serde_json::{Value, json};
 use tokio::{

@@ -87,8 +87,9 @@ impl Methods {
     {
         let (context, gates) = (Arc::clone(&self.context), Arc::clone(&self.gates));
         self.add_async(name, move |params, view| {
-            let (context, method) = (Arc::clone(&context), method.clone());
-            answer(name, Reader { context, gates: Arc::clone(&gates), view }, params, method)
+            let (context, gates) = (Arc::clone(&context), Arc::clone(&gates));
+            let (reader, method) = (Reader { context, gates, view }, method.clone());
+            async move { answer(name, reader, params, method).await }
         });
     }
 

@@ -104,7 +104,7 @@ pub(crate) enum ApiError {
     #[error("tracer `{0}` is not known: use callTracer, flatCallTracer or prestateTracer")]
     UnknownTracer(String),
     /// A transaction that was handed on is in no block yet.
-    #[error("Transaction {} timeout waiting for receipt", .0.0)]
+    #[error("Transaction {0} timeout waiting for receipt")]
     NoReceipt(TxHash),
     /// The main node did not say whether it takes a transaction.
     #[error(

@@ -54,7 +54,10 @@ impl<S: RpcServiceT> RpcServiceT for BatchService<S> {
     type NotificationResponse = S::NotificationResponse;
     type BatchResponse = S::BatchResponse;
 
-    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = S::MethodResponse> + Send + 'a {
+    fn call<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Future<Output = S::MethodResponse> + Send + 'a {
         self.0.call(request)
     }
 

@@ -56,8 +56,18 @@ impl Serving {
 
 /// What methods that belong together are switched on and off by, in the order of [`ALL`].
 const ALL: [&str; 12] = [
-    "eth", "net", "web3", "zks", "en", "pubsub", "debug", "snapshots", "unstable", "txpool",
-    "trace", "ots",
+    "eth",
+    "net",
+    "web3",
+    "zks",
+    "en",
+    "pubsub",
+    "debug",
+    "snapshots",
+    "unstable",
+    "txpool",
+    "trace",
+    "ots",
 ];
 
 /// A set of namespaces, written as `eth,net,…`.
@@ -96,10 +106,9 @@ impl FromStr for Namespaces {
 
     fn from_str(list: &str) -> Result<Self, UnknownNamespace> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(|name| bit(name).ok_or_else(|| UnknownNamespace(name.to_owned()))).try_fold(
-            Self(0),
-            |set, bit| Ok(Self(set.0 | bit?)),
-        )
+        names
+            .map(|name| bit(name).ok_or_else(|| UnknownNamespace(name.to_owned())))
+            .try_fold(Self(0), |set, bit| Ok(Self(set.0 | bit?)))
     }
 }
 

@@ -201,9 +201,8 @@ fn response_overrides(list: &[String]) -> Result<BTreeMap<String, usize>, String
         let (method, mib) = text.split_once('=')?;
         Some((method.trim().to_owned(), bytes(mib.trim().parse().ok()?)))
     };
-    let problem = |text: &String| {
-        format!("--max-response-body-mib-overrides: `{text}` is not `method=MiB`")
-    };
+    let problem =
+        |text: &String| format!("--max-response-body-mib-overrides: `{text}` is not `method=MiB`");
     list.iter().map(|text| entry(text).ok_or_else(|| problem(text))).collect()
 }
 

@@ -101,6 +101,9 @@ pub(crate) struct Flags {
     /// Port for GET /health on the same address; without it there is none.
     #[arg(long, env = "LOCKSTEP_HEALTH_PORT", value_name = "PORT")]
     health_port: Option<u16>,
+    /// Port for GET /metrics, in Prometheus' format, on the same address; without it there is none.
+    #[arg(long, env = "LOCKSTEP_METRICS_PORT", value_name = "PORT")]
+    metrics_port: Option<u16>,
     /// Which VM runs batches [default: own].
     #[arg(long, env = "LOCKSTEP_VM")]
     vm: Option<VmChoice>,
@@ -139,6 +142,7 @@ pub(crate) struct Settings {
     pub(crate) ws: Option<SocketAddr>,
     pub(crate) api: ApiSettings,
     pub(crate) health: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) vm: VmMode,
     pub(crate) main_node_rps: u32,
     pub(crate) db_cache_bytes: usize,
@@ -155,6 +159,7 @@ impl Flags {
         let table: toml::Table = text.parse()?;
         let command = Self::augment_args(clap::Command::new("node"));
         let known: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        let known = known.into_iter().filter(|name| *name != "config").collect::<Vec<_>>();
         let unknown: Vec<_> = table.keys().filter(|key| !known.contains(&key.as_str())).collect();
         if !unknown.is_empty() {
             bail!("there are no options {unknown:?}; `lockstep node --help` lists all");
@@ -220,18 +225,17 @@ impl Settings {
         let http = SocketAddr::new(address, http_port.unwrap_or(3060));
         let ws_port = flags.ws_port.or(file.ws_port).or(http_port.is_none().then_some(3061));
         let ws = ws_port.map(|port| SocketAddr::new(address, port));
-        if ws.is_some_and(|ws| ws.port() != 0 && ws == http) {
-            let text = "--ws-port and --http-port must differ: WebSockets are served on both";
-            problems.push(text.to_owned());
-        }
         let health = flags.health_port.or(file.health_port);
         let health = health.map(|port| SocketAddr::new(address, port));
-        if health.is_some_and(|health| health.port() != 0 && health == http) {
-            problems.push("--health-port and --http-port must differ".to_owned());
-        }
-        if health.is_some_and(|health| health.port() != 0 && Some(health) == ws) {
-            problems.push("--health-port and --ws-port must differ".to_owned());
-        }
+        let metrics = flags.metrics_port.or(file.metrics_port);
+        let metrics = metrics.map(|port| SocketAddr::new(address, port));
+        let ports = [
+            ("--http-port", Some(http)),
+            ("--ws-port", ws),
+            ("--health-port", health),
+            ("--metrics-port", metrics),
+        ];
+        problems.extend(same_ports(&ports));
         let main_node_rps = flags.main_node_rps.or(file.main_node_rps).unwrap_or(400);
         if main_node_rps == 0 {
             problems.push("--main-node-rps must be at least 1".to_owned());
@@ -247,6 +251,7 @@ impl Settings {
             ws,
             api: flags.api.merged(file.api, &mut problems),
             health,
+            metrics,
             vm: match flags.vm.or(file.vm).unwrap_or(VmChoice::Own) {
                 VmChoice::Own => VmMode::Own,
                 VmChoice::Fast => VmMode::Fast,
@@ -266,6 +271,19 @@ impl Settings {
         }
         bail!("the configuration is not complete: {}", problems.join("; "))
     }
+}
+
+/// A sentence for each two options that name one address; port 0 is any free one.
+fn same_ports(ports: &[(&str, Option<SocketAddr>)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, (name, address)) in ports.iter().enumerate() {
+        for (other, at) in &ports[..index] {
+            if address.is_some_and(|address| address.port() != 0 && Some(address) == *at) {
+                problems.push(format!("{other} and {name} must differ"));
+            }
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -331,7 +349,7 @@ mod tests {
     fn unknown_keys_of_the_file_are_refused() {
         let good = "http-port = 1\nmax-nonce-ahead = 3\nfilters-disabled = true";
         assert!(Flags::from_toml(good).is_ok());
-        for bad in ["http-prot = 1", "http_port = 1", "config = 'x'", "http-port = 'x'"] {
+        for bad in ["http-prot = 1", "http_port = 1", "config = 'x'"] {
             let error = format!("{:#}", Flags::from_toml(bad).unwrap_err());
             let key = bad.split(' ').next().unwrap();
             assert!(error.contains(key), "{error}");

@@ -6,6 +6,7 @@ mod config;
 mod datadir;
 mod health;
 mod logs;
+mod metrics;
 mod node;
 mod rollback;
 mod verify;

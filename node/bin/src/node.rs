@@ -1,13 +1,13 @@
 //! `lockstep node`: real io around the replica.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use lockstep_api::BatchLayer;
 use lockstep_io::{EndpointId, Io};
 use lockstep_io_net::{
-    EndpointConfig, HttpConfig, NoObjects, RpcServer, RpcServerConfig, Served, SocketHttp,
-    serve_health, serve_rpc_with,
+    EndpointConfig, HealthHandler, HealthServer, HttpConfig, NoObjects, RpcServer, RpcServerConfig,
+    Served, SocketHttp, serve_health, serve_rpc_with,
 };
 use lockstep_io_os::{OsConfig, OsRuntime};
 use lockstep_io_rocks::{RocksConfig, RocksStores};
@@ -17,7 +17,7 @@ use lockstep_types::ChainId;
 use lockstep_vm_era::{EraVm, EraVmConfig};
 use tracing::{error, info};
 
-use crate::{config::Settings, health, logs};
+use crate::{config::Settings, health, logs, metrics};
 
 /// How long jobs that have begun may take once everything was asked to stop.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -69,16 +69,10 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     };
 
     let servers = serve_api(settings, &replica).await?;
-    let status = replica.status();
-    let health = match settings.health {
-        None => None,
-        Some(address) => {
-            let handler = health::handler(move || status.borrow().clone());
-            let server = serve_health(address, handler).await?;
-            info!(address = %server.local_addr, "health");
-            Some(server)
-        }
-    };
+    let health = serve_page(settings.health, "health", health::handler(replica.observer()));
+    let health = health.await?;
+    let handler = metrics::handler(replica.observer(), replica.api_stats());
+    let metrics = serve_page(settings.metrics, "metrics", handler).await?;
 
     let ran = replica.run(io.tasks.shutdown()).await;
     // Whoever balances load sees by now that this node is not healthy, and asks others.
@@ -89,8 +83,8 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     for server in &servers {
         server.stopped().await;
     }
-    if let Some(health) = health {
-        health.stop();
+    for page in [health, metrics].iter().flatten() {
+        page.stop();
     }
     match ran {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -99,6 +93,18 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::from(HALTED))
         }
     }
+}
+
+/// A page for machines, if it has an address.
+async fn serve_page(
+    address: Option<SocketAddr>,
+    name: &str,
+    handler: HealthHandler,
+) -> anyhow::Result<Option<HealthServer>> {
+    let Some(address) = address else { return Ok(None) };
+    let server = serve_health(address, handler).await?;
+    info!(address = %server.local_addr, "{name}");
+    Ok(Some(server))
 }
 
 /// HTTP and WebSocket on one port, and WebSocket on another one if there is one.

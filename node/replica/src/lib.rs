@@ -12,6 +12,7 @@ mod config;
 mod divergence;
 mod fees;
 mod genesis;
+mod observe;
 mod open;
 mod progress;
 mod roll_back;
@@ -21,6 +22,7 @@ mod verify;
 pub use self::{
     config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
+    observe::{Observed, Observer},
     open::{OpenError, Replica},
     roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},
     run::Status,

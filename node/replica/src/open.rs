@@ -24,6 +24,7 @@ use crate::{
     checks,
     config::ReplicaConfig,
     genesis::{self, GenesisError},
+    observe::Observer,
     roll_back::{Operator, Request, RolledBack, finish_rollback},
     run::Status,
 };
@@ -187,10 +188,8 @@ impl Replica {
         let sources = Sources {
             announced: self.core.announced.subscribe(),
             execution: Some(execution),
-            filters: (config.api.filters_max != 0).then(|| FilterSeams {
-                clock: io.clock.clone(),
-                entropy: io.entropy.clone(),
-            }),
+            filters: (config.api.filters_max != 0)
+                .then(|| FilterSeams { clock: io.clock.clone(), entropy: io.entropy.clone() }),
             subscriptions: Some(SubscriptionSeams { moved: moved.clone() }),
             forwarding: Some(Forwarding { main_node: self.core.sender(), moved }),
         };
@@ -200,6 +199,16 @@ impl Replica {
     /// What the API has been asked for.
     pub fn api_stats(&self) -> ApiStats {
         self.core.stats.clone()
+    }
+
+    /// Somebody who looks how the replica is doing.
+    pub fn observer(&self) -> Observer {
+        Observer {
+            views: self.core.views.clone(),
+            tip: self.core.tip.subscribe(),
+            status: self.core.status.subscribe(),
+            in_step_lag_max: self.core.config.api.in_step_lag_max,
+        }
     }
 
     /// Whether blocks are being followed.

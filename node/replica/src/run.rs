@@ -415,7 +415,10 @@ impl Supervisor {
 }
 
 /// Says that the chain moved whenever a block has been persisted.
-async fn tell_of_moves(mut progress: watch::Receiver<Progress>, moved: watch::Sender<u64>) -> StageError {
+async fn tell_of_moves(
+    mut progress: watch::Receiver<Progress>,
+    moved: watch::Sender<u64>,
+) -> StageError {
     loop {
         moved.send_modify(|moves| *moves += 1);
         if progress.changed().await.is_err() {

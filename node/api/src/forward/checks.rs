@@ -138,11 +138,7 @@ fn factory_deps_max(version: ProtocolVersion) -> usize {
     if version >= ProtocolVersion::GATEWAY { 64 } else { 32 }
 }
 
-fn check_nonce(
-    simulation: &Simulation<'_>,
-    common: &L2Common,
-    bounds: Bounds,
-) -> ApiResult<()> {
+fn check_nonce(simulation: &Simulation<'_>, common: &L2Common, bounds: Bounds) -> ApiResult<()> {
     let next = next_nonce(simulation.call, common.initiator)?;
     let last = next.saturating_add(bounds.nonce_ahead_max);
     let actual = common.nonce;
@@ -151,8 +147,7 @@ fn check_nonce(
         nonce if nonce > last => "high",
         _ => return Ok(()),
     };
-    let text =
-        format!("nonce too {word}. allowed nonce range: {next} - {last}, actual: {actual}");
+    let text = format!("nonce too {word}. allowed nonce range: {next} - {last}, actual: {actual}");
     Err(ApiError::run(&text))
 }
 

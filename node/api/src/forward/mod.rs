@@ -22,10 +22,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use self::checks::Bounds;
-pub(crate) use self::{
-    pending::PendingTxs,
-    txpool::register as register_txpool,
-};
+pub(crate) use self::{pending::PendingTxs, txpool::register as register_txpool};
 use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
@@ -66,16 +63,14 @@ pub(crate) fn register(
     let (engine, pending) = (Arc::clone(engine), Arc::clone(pending));
     let forwarder = Arc::new(Forwarder { engine, pending, forwarding, gate });
     add(methods, &forwarder, "eth_sendRawTransaction", |forwarder, request| async move {
-        let (tx, _) = forwarder.forward(&request, Way::Plain).await?;
-        Ok(to_raw_value(&tx)?)
+        forwarder.send_plain(&request).await
     });
     add(methods, &forwarder, "eth_sendRawTransactionSync", |forwarder, request| async move {
         forwarder.send_and_wait(&request).await
     });
     let name = "unstable_sendRawTransactionWithDetailedOutput";
     add(methods, &forwarder, name, |forwarder, request| async move {
-        let (tx, output) = forwarder.forward(&request, Way::Detailed).await?;
-        output.map_or_else(|| Ok(to_raw_value(&tx)?), Ok)
+        forwarder.send_for_output(&request).await
     });
 }
 
@@ -85,7 +80,7 @@ fn add<Answer>(
     name: &'static str,
     method: impl Fn(Arc<Forwarder>, Request) -> Answer + Copy + Send + Sync + 'static,
 ) where
-    Answer: Future<Output = ApiResult<Box<RawValue>>> + Send,
+    Answer: Future<Output = ApiResult<Box<RawValue>>> + Send + 'static,
 {
     let forwarder = Arc::clone(forwarder);
     methods.add_async(name, move |params, view| {
@@ -214,6 +209,19 @@ impl Forwarder {
         }
     }
 
+    async fn send_plain(&self, request: &Request) -> ApiResult<Box<RawValue>> {
+        let (hash, _) = self.forward(request, Way::Plain).await?;
+        Ok(to_raw_value(&hash)?)
+    }
+
+    async fn send_for_output(&self, request: &Request) -> ApiResult<Box<RawValue>> {
+        let (hash, output) = self.forward(request, Way::Detailed).await?;
+        match output {
+            Some(output) => Ok(output),
+            None => Ok(to_raw_value(&hash)?),
+        }
+    }
+
     /// Sends and waits until the transaction is in a block.
     async fn send_and_wait(&self, request: &Request) -> ApiResult<Box<RawValue>> {
         let config = &self.engine.context.config;
@@ -246,11 +254,7 @@ impl Forwarder {
 
     /// Blocks that come while a client waits are what it waits for: each look has a view of its
     /// own.
-    async fn receipt(
-        &self,
-        name: &'static str,
-        hash: TxHash,
-    ) -> ApiResult<Option<Box<RawValue>>> {
+    async fn receipt(&self, name: &'static str, hash: TxHash) -> ApiResult<Option<Box<RawValue>>> {
         let context = Arc::clone(&self.engine.context);
         let job = move || {
             let call = Call::new(&context, &OneView::default());

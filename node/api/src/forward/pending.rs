@@ -137,7 +137,8 @@ impl PendingTxs {
         let mut waiting = Vec::new();
         for (sender, txs) in by_sender {
             let next = next_nonce(call, sender)?;
-            let (txs, used): (Vec<_>, Vec<_>) = txs.into_iter().partition(|(nonce, _)| *nonce >= next);
+            let (txs, used): (Vec<_>, Vec<_>) =
+                txs.into_iter().partition(|(nonce, _)| *nonce >= next);
             let mut known = self.lock();
             used.iter().for_each(|(_, tx)| known.remove(&tx.hash()));
             if !txs.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
 type ByNonce<T> = BTreeMap<Address, BTreeMap<String, T>>;
 
 /// What can run next, and what waits for a nonce that is not known here.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Pool<T> {
     pending: T,
     queued: T,
@@ -28,7 +28,8 @@ pub(crate) fn register(methods: &mut Methods, pending: &Arc<PendingTxs>) {
     let of = Arc::clone(pending);
     methods.add("txpool_status", move |call, _| {
         let pool = pool(&of.all(call)?, |_| ());
-        let count = |part: &ByNonce<()>| U256::from(part.values().map(BTreeMap::len).sum::<usize>());
+        let count =
+            |part: &ByNonce<()>| U256::from(part.values().map(BTreeMap::len).sum::<usize>());
         Ok(json!({"pending": count(&pool.pending), "queued": count(&pool.queued)}))
     });
     let of = Arc::clone(pending);
@@ -37,7 +38,7 @@ pub(crate) fn register(methods: &mut Methods, pending: &Arc<PendingTxs>) {
     methods.add("txpool_contentFrom", move |call, params| {
         let sender: Address = params.next()?;
         let mut pool = content(call, &of)?;
-        let mut part = |part: &mut ByNonce<eth::Transaction>| part.remove(&sender).unwrap_or_default();
+        let part = |part: &mut ByNonce<eth::Transaction>| part.remove(&sender).unwrap_or_default();
         Ok(Pool { pending: part(&mut pool.pending), queued: part(&mut pool.queued) })
     });
     let of = Arc::clone(pending);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use lockstep_types::{B256, BlockHeader, TxHash};
+use lockstep_types::{BlockHeader, Transaction, TxHash};
 use lockstep_wire::eth::Filter;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -182,6 +182,5 @@ fn hashes(call: &Call, header: &BlockHeader) -> ApiResult<Vec<TxHash>> {
         return Ok(Vec::new());
     }
     let transactions = call.view.transactions(header.params.number)?;
-    let hash = |tx: &lockstep_types::Transaction| -> B256 { tx.hash().0 };
-    Ok(transactions.iter().map(hash).map(TxHash).collect())
+    Ok(transactions.iter().map(Transaction::hash).collect())
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jsonrpsee::{
     PendingSubscriptionSink,
+    core::middleware::Extensions,
     types::{ErrorCode, ErrorObjectOwned, Params, error::TOO_MANY_SUBSCRIPTIONS_CODE},
 };
 use lockstep_store::{ChainView, Views};
@@ -53,11 +54,7 @@ struct Hub {
     places: Arc<Semaphore>,
 }
 
-pub(crate) fn register(
-    methods: &mut Methods,
-    seams: SubscriptionSeams,
-    pending: &Arc<PendingTxs>,
-) {
+pub(crate) fn register(methods: &mut Methods, seams: SubscriptionSeams, pending: &Arc<PendingTxs>) {
     let context = Arc::clone(&methods.context);
     let places = context.config.subscriptions_max.min(Semaphore::MAX_PERMITS);
     let hub = Arc::new(Hub {
@@ -68,13 +65,14 @@ pub(crate) fn register(
         places: Arc::new(Semaphore::new(places)),
     });
     let Some(module) = methods.module_for("eth_subscribe") else { return };
-    let subscribe = move |params: Params<'_>, sink: PendingSubscriptionSink, _: Arc<()>, _: &_| {
-        let wanted = Wanted::read(&params);
-        let hub = Arc::clone(&hub);
-        let tasks = Arc::clone(&hub.context.tasks);
-        // It ends by itself, with its client or with the process.
-        drop(tasks.spawn("subscription", Box::pin(open(hub, wanted, sink))));
-    };
+    let subscribe =
+        move |params: Params<'_>, sink: PendingSubscriptionSink, _: Arc<()>, _: &Extensions| {
+            let wanted = Wanted::read(&params);
+            let hub = Arc::clone(&hub);
+            let tasks = Arc::clone(&hub.context.tasks);
+            // It ends by itself, with its client or with the process.
+            drop(tasks.spawn("subscription", Box::pin(open(hub, wanted, sink))));
+        };
     module
         .register_subscription_raw(
             "eth_subscribe",

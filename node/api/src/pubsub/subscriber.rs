@@ -88,7 +88,8 @@ impl Subscriber {
                 let pending = async {
                     if wants_pending { handed_on.changed().await.is_ok() } else { never().await }
                 };
-                let tip = async { if wants_tip { tip.changed().await.is_ok() } else { never().await } };
+                let tip =
+                    async { if wants_tip { tip.changed().await.is_ok() } else { never().await } };
                 match race(moved.changed(), race(pending, tip)).await {
                     First::Left(moved) => moved.is_ok(),
                     First::Right(First::Left(is_alive) | First::Right(is_alive)) => is_alive,
@@ -157,12 +158,7 @@ impl Subscriber {
 
 impl Hub {
     /// Reads on from `place`; says whether that is all that is new.
-    fn read(
-        &self,
-        kind: &mut Kind,
-        place: &mut Place,
-        messages: &mut Messages,
-    ) -> ApiResult<bool> {
+    fn read(&self, kind: &mut Kind, place: &mut Place, messages: &mut Messages) -> ApiResult<bool> {
         let call = self.call();
         let is_all = place.go_on(&call, kind, messages)?;
         kind.beside(&call, &self.pending, messages)?;

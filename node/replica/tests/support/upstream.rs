@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use lockstep_io::{EndpointId, HttpRequest, NetError};
 use lockstep_io_memory::Answer;
-use lockstep_wire::Announced;
 use lockstep_types::{Address, B256, L2BlockNumber, U256, block::legacy_block_hash, keccak256};
+use lockstep_wire::Announced;
 use serde_json::{Value, json};
 
 use super::chain::{Chain, L1, L2};

@@ -14,8 +14,9 @@ use jsonrpsee::{
     Methods,
     core::middleware::RpcServiceT,
     server::{
-        BatchRequestConfig, IdProvider, MethodResponse, PingConfig, RpcServiceBuilder,
-        ServerBuilder, ServerConfig, middleware::rpc::RpcService, stop_channel,
+        BatchRequestConfig, IdProvider, MethodResponse, PingConfig, ServerBuilder, ServerConfig,
+        middleware::rpc::{RpcService, RpcServiceBuilder},
+        stop_channel,
     },
     types::SubscriptionId,
 };

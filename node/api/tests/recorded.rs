@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use jsonrpsee::RpcModule;
-use lockstep_api::{Announced, ApiConfig, ApiContext, Sources, SyncStatus, rpc_module_with};
+use lockstep_api::{Announced, ApiContext, Sources, SyncStatus, rpc_module_with};
 use lockstep_commitment::l2_to_l1::aggregation_root_slot;
 use lockstep_io::WriteSet;
 use lockstep_io_memory::MemoryIo;

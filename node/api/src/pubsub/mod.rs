@@ -20,7 +20,7 @@ use jsonrpsee::{
     core::middleware::Extensions,
     types::{ErrorCode, ErrorObjectOwned, Params, error::TOO_MANY_SUBSCRIPTIONS_CODE},
 };
-use lockstep_store::{ChainView, Views};
+use lockstep_store::ChainView;
 use lockstep_wire::eth::Filter;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};

@@ -193,7 +193,7 @@ fn a_transaction_is_handed_on_and_known_until_it_is_in_a_block() {
     let details = world.ask("zks_getTransactionDetails", json!([hash]));
     assert_eq!((&details["status"], &details["fee"]), (&json!("pending"), &json!("0x0")));
     assert!(world.ask("eth_getTransactionReceipt", json!([hash])).is_null());
-    assert_eq!(world.pushed(&mut pending), [hash.clone()]);
+    assert_eq!(world.pushed(&mut pending), std::slice::from_ref(&hash));
 
     include(&mut world, 1, &raw, 4);
     assert_eq!((count(&world, "pending"), count(&world, "latest")), (json!("0x4"), json!("0x4")));

@@ -78,6 +78,8 @@ pub struct RpcServerConfig {
     pub websocket_messages_max: u32,
     /// What is served.
     pub served: Served,
+    /// Whether pages of any origin may send requests from a browser; if not, none may.
+    pub any_origin: bool,
     /// How long requests in work have to end once a stop was asked for.
     pub stop_patience: Duration,
 }
@@ -99,6 +101,7 @@ impl Default for RpcServerConfig {
             websocket_requests_in_work_max: 128,
             websocket_messages_max: 128,
             served: Served::Both,
+            any_origin: true,
             stop_patience: Duration::from_secs(5),
         }
     }
@@ -145,7 +148,7 @@ impl RpcServer {
     }
 }
 
-/// Serves `methods` on `address` to clients of any origin.
+/// Serves `methods` on `address`.
 ///
 /// # Errors
 ///
@@ -219,7 +222,10 @@ async fn serve<L>(
     };
     // WebSockets outlive the connection that they came by; jsonrpsee stops them by its own handle.
     let (stop_handle, server_handle) = stop_channel();
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
+    let mut cors = CorsLayer::new();
+    if config.any_origin {
+        cors = cors.allow_origin(Any).allow_methods(Any).allow_headers(Any);
+    }
     let services = ServerBuilder::with_config(server_config(config))
         .set_http_middleware(
             tower::ServiceBuilder::new().layer(cors).layer(FrontLayer(Arc::clone(&front))),

@@ -1,6 +1,11 @@
 //! A request on its way: its view of the chain, which block it means, and how methods are called.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use jsonrpsee::{
     RpcModule,
@@ -21,27 +26,32 @@ use crate::{
     ApiConfig, ApiContext, Serving,
     error::{ApiError, ApiResult, internal_error},
     gate::Gate,
+    kept::Kept,
     one_view::OneView,
     stats::MethodStats,
 };
 
-/// Collects methods. Those whose namespace is not served are left out.
-#[derive(Debug)]
-pub(crate) struct Methods {
-    module: RpcModule<()>,
-    pub(crate) context: Arc<ApiContext>,
-    gates: Arc<Gates>,
-}
+/// What a request may read on the thread of its connection, in the units of
+/// [`ChainView::in_memory`]: about a thousandth of a second's worth.
+const EFFORT_AT_ONCE: u32 = 512;
 
-/// How many requests of a kind read at once.
+/// Requests with longer parameters are not answered on the thread of their connection.
+const PARAMS_BYTES_AT_ONCE: usize = 4 << 10;
+
+/// What all requests are answered from.
 #[derive(Debug)]
-struct Gates {
+pub(crate) struct Context {
+    api: ApiContext,
+    /// Parts of answers.
+    pub(crate) kept: Arc<Kept>,
+    /// How many jobs read a few rows at once.
     reads: Gate,
+    /// How many jobs look through many blocks at once.
     scans: Gate,
 }
 
-impl Gates {
-    fn of(&self, method: &str) -> &Gate {
+impl Context {
+    fn gate_of(&self, method: &str) -> &Gate {
         if is_scan(method) { &self.scans } else { &self.reads }
     }
 }
@@ -60,12 +70,28 @@ fn is_scan(method: &str) -> bool {
         || method.starts_with("trace_")
 }
 
+impl Deref for Context {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.api
+    }
+}
+
+/// Collects methods. Those whose namespace is not served are left out.
+#[derive(Debug)]
+pub(crate) struct Methods {
+    module: RpcModule<()>,
+    pub(crate) context: Arc<Context>,
+}
+
 impl Methods {
     pub(crate) fn new(context: ApiContext) -> Self {
+        let kept = Arc::new(Kept::new(context.config.kept_bytes_max));
         let Serving { reads_max, scans_max, wait_max, .. } = context.serving;
-        let gates =
-            Gates { reads: Gate::new(reads_max, wait_max), scans: Gate::new(scans_max, wait_max) };
-        Self { module: RpcModule::new(()), context: Arc::new(context), gates: Arc::new(gates) }
+        let (reads, scans) = (Gate::new(reads_max, wait_max), Gate::new(scans_max, wait_max));
+        let context = Arc::new(Context { api: context, kept, reads, scans });
+        Self { module: RpcModule::new(()), context }
     }
 
     pub(crate) fn into_module(self) -> RpcModule<()> {
@@ -80,16 +106,36 @@ impl Methods {
     /// Adds a method that reads its parameters and the chain.
     ///
     /// Parameters are positional; those that are left over are ignored.
+    ///
+    /// What `method` reads may turn out not to be in memory. Then it is called again, so it must
+    /// change nothing before it has read everything, and must not hide that reading failed.
     pub(crate) fn add<T, F>(&mut self, name: &'static str, method: F)
     where
         T: Serialize,
         F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
     {
-        let (context, gates) = (Arc::clone(&self.context), Arc::clone(&self.gates));
+        let context = Arc::clone(&self.context);
         self.add_async(name, move |params, view| {
-            let (context, gates) = (Arc::clone(&context), Arc::clone(&gates));
-            let (reader, method) = (Reader { context, gates, view }, method.clone());
-            async move { answer(name, reader, params, method).await }
+            let (context, method) = (Arc::clone(&context), method.clone());
+            async move {
+                match at_once(name, &context, (&params, &view), &method) {
+                    Some(answer) => answer,
+                    None => answer(name, context, (params, view), method).await,
+                }
+            }
+        });
+    }
+
+    /// Adds a method that is always a job of its own: it may wait for another while it reads.
+    pub(crate) fn add_job<T, F>(&mut self, name: &'static str, method: F)
+    where
+        T: Serialize,
+        F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
+    {
+        let context = Arc::clone(&self.context);
+        self.add_async(name, move |params, view| {
+            let (context, method) = (Arc::clone(&context), method.clone());
+            async move { answer(name, context, (params, view), method).await }
         });
     }
 
@@ -151,26 +197,50 @@ async fn limited(
     answer
 }
 
-/// What a request reads with.
-struct Reader {
-    context: Arc<ApiContext>,
-    gates: Arc<Gates>,
-    view: OneView,
+/// Answers one request here and now, if what it reads is in memory and little: going to another
+/// thread and back costs more than such an answer. `None` if it has to be a job.
+fn at_once<T, F>(
+    name: &'static str,
+    context: &Context,
+    (params, view): (&Params<'_>, &OneView),
+    method: &F,
+) -> Option<Result<Box<RawValue>, ErrorObjectOwned>>
+where
+    T: Serialize,
+    F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T>,
+{
+    if params.as_str().is_some_and(|text| text.len() > PARAMS_BYTES_AT_ONCE) {
+        return None;
+    }
+    let (view, shortfall) = view.get(&context.views).in_memory(EFFORT_AT_ONCE)?;
+    let call = Call::at(context, view);
+    let job = || -> ApiResult<_> { Ok(to_raw_value(&method(&call, &mut params.sequence())?)?) };
+    let ended = catch_unwind(AssertUnwindSafe(job));
+    if shortfall.is_met() {
+        return None;
+    }
+    Some(match ended {
+        Ok(result) => result.map_err(|error| error.into_object(name)),
+        // The panic hook has said where and why.
+        Err(_panic) => {
+            tracing::error!(method = name, "request panicked");
+            Err(internal_error())
+        }
+    })
 }
 
-/// Answers one request. The answer is also written as JSON inside the job: it may be long.
+/// Answers one request in a job. The answer is also written as JSON inside it: it may be long.
 async fn answer<T, F>(
     name: &'static str,
-    reader: Reader,
-    params: Params<'static>,
+    context: Arc<Context>,
+    (params, view): (Params<'static>, OneView),
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
 where
     T: Serialize,
     F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Send + 'static,
 {
-    let Reader { context, gates, view } = reader;
-    let entered = gates.of(name).enter(&*context.clock).await;
+    let entered = context.gate_of(name).enter(&*context.clock).await;
     let permit = entered.map_err(|error| error.into_object(name))?;
     let tasks = Arc::clone(&context.tasks);
     let job = move || {
@@ -197,22 +267,26 @@ pub(crate) struct Call {
     pub(crate) config: ApiConfig,
     /// The newest block of the main node, as far as known.
     pub(crate) tip: Option<L2BlockNumber>,
+    /// Parts of answers.
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl Call {
-    pub(crate) fn new(context: &ApiContext, view: &OneView) -> Self {
-        let ApiContext { views, config, sync, .. } = context;
-        Self { view: view.get(views), config: *config, tip: sync.tip() }
+    /// A request that is answered from the one view that it has.
+    pub(crate) fn new(context: &Context, view: &OneView) -> Self {
+        Self::at(context, view.get(&context.views))
     }
 
-    /// As if the request had begun when `view` was made.
-    pub(crate) fn at(context: &ApiContext, view: Arc<ChainView>) -> Self {
-        Self { view, config: context.config, tip: context.sync.tip() }
+    /// The same request, answered from another view.
+    pub(crate) fn with_view(&self, view: ChainView) -> Self {
+        Self { view: Arc::new(view), config: self.config, tip: self.tip, kept: self.kept.clone() }
     }
 
-    /// The same request, at another time.
-    pub(crate) fn with_view(&self, view: Arc<ChainView>) -> Self {
-        Self { view, config: self.config, tip: self.tip }
+    /// A request that is answered from `view`.
+    pub(crate) fn at(context: &Context, view: ChainView) -> Self {
+        let Context { api: ApiContext { config, sync, .. }, kept, .. } = context;
+        let (view, kept) = (Arc::new(view), kept.clone());
+        Self { view, config: *config, tip: sync.tip(), kept }
     }
 
     /// Which chain this is.

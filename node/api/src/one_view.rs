@@ -11,7 +11,7 @@ use lockstep_store::{ChainView, Views};
 /// The view that whatever carries a clone of this is answered from. It is made when it is first
 /// asked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OneView(Arc<OnceLock<Arc<ChainView>>>);
+pub(crate) struct OneView(Arc<OnceLock<ChainView>>);
 
 impl OneView {
     /// That of the batch which the request with `extensions` is part of, or one of its own.
@@ -19,8 +19,8 @@ impl OneView {
         extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
-    pub(crate) fn get(&self, views: &Views) -> Arc<ChainView> {
-        Arc::clone(self.0.get_or_init(|| Arc::new(views.now())))
+    pub(crate) fn get(&self, views: &Views) -> ChainView {
+        self.0.get_or_init(|| views.now()).clone()
     }
 }
 

@@ -17,7 +17,6 @@ use tracing::{error, info, warn};
 
 use crate::{
     announcements::AnnouncementWatcher,
-    divergence,
     fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
     progress::ProgressLog,
@@ -221,6 +220,7 @@ impl Supervisor {
             Reaction::RollBack(to) => {
                 warn!(%reason, "a reorg");
                 self.trouble = None;
+                let to = lockstep_io::planted!("X10", to, to.prev().unwrap_or(to));
                 Next::RollBack(to, None)
             }
             Reaction::LookForReorg => Next::LookForReorg(reason),
@@ -232,6 +232,9 @@ impl Supervisor {
     /// otherwise it may have passed.
     async fn look_for_reorg(&mut self, reason: StageError) -> Next {
         warn!(%reason, "does the main node have another chain?");
+        if lockstep_io::planted!("X12", false, self.core.rolled_back.borrow().is_some()) {
+            return Next::Reopen;
+        }
         let finding = node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
             finding = self.core.detector.look() => finding,
@@ -251,7 +254,7 @@ impl Supervisor {
         };
         let pause = match self.count(&reason) {
             Ok(trouble) if stands_by_it && trouble.count >= Trouble::COUNT_MAX => {
-                return self.diverged(reason);
+                return Next::Halt(reason);
             }
             Ok(trouble) => trouble.pause(),
             Err(fault) => return Next::Halt(fault.into()),
@@ -311,17 +314,6 @@ impl Supervisor {
         let count = before.map_or(0, |trouble| trouble.count) + 1;
         info!(%reason, count, "trouble with the main node");
         Ok(self.trouble.insert(Trouble { what, count }))
-    }
-
-    /// Halts because of what the main node stands by, after telling what is known of it.
-    fn diverged(&self, reason: StageError) -> Next {
-        if let StageError::RootMismatch { batch, ours, theirs } = &reason {
-            let told = divergence::report(&self.core.views.now(), *batch, *ours, *theirs);
-            if let Err(fault) = told {
-                return Next::Halt(fault.into());
-            }
-        }
-        Next::Halt(reason)
     }
 
     /// Goes back to the end of batch `to`.
@@ -401,15 +393,20 @@ impl Supervisor {
             "writes are halted; what is stored goes on being served"
         );
         self.core.status.send_if_modified(|status| {
-            let was_running = *status == Status::Running;
+            let was_running = lockstep_io::planted!("X57", *status == Status::Running, false);
             if was_running {
                 *status = Status::Halted { code: reason.code(), reason: reason.to_string() };
             }
             was_running
         });
+        let requests = &mut self.requests;
+        let waiting = async {
+            self.core.report(reason).await;
+            acceptable(requests, &self.core).await
+        };
         node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => None,
-            request = acceptable(&mut self.requests, &self.core) => Some(request),
+            request = waiting => Some(request),
         }
     }
 }

@@ -11,7 +11,7 @@ mod transactions;
 
 pub use self::filters::FilterSeams;
 pub(crate) use self::{
-    blocks::header,
+    blocks::header_of,
     chain::{Syncing, syncing},
     filters::register as register_filters,
     json::waiting_transaction,

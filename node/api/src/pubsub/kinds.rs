@@ -89,7 +89,7 @@ impl Kind {
         messages: &mut Messages,
     ) -> ApiResult<()> {
         match self {
-            Self::Heads => messages.push(&eth::header(call, header)?),
+            Self::Heads => messages.push(&eth::header_of(call, header)?),
             Self::Logs(filter) => {
                 let logs = eth::logs_of_block(call, header, filter)?;
                 logs.iter().try_for_each(|log| messages.push(log))

@@ -13,24 +13,23 @@ mod kinds;
 mod place;
 mod subscriber;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use jsonrpsee::{
     PendingSubscriptionSink,
     core::middleware::Extensions,
     types::{ErrorCode, ErrorObjectOwned, Params, error::TOO_MANY_SUBSCRIPTIONS_CODE},
 };
-use lockstep_store::ChainView;
 use lockstep_wire::eth::Filter;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
 use self::{kinds::Kind, place::Place, subscriber::Subscriber};
 use crate::{
-    ApiContext,
-    call::{Call, Methods},
+    call::{Call, Context, Methods},
     error::{ApiError, internal_error},
     forward::PendingTxs,
+    one_view::OneView,
 };
 
 /// An event has at most this many topics.
@@ -46,11 +45,9 @@ pub struct SubscriptionSeams {
 /// What subscribers share.
 #[derive(Debug)]
 struct Hub {
-    context: Arc<ApiContext>,
+    context: Arc<Context>,
     pending: Arc<PendingTxs>,
     moved: watch::Receiver<u64>,
-    /// The newest view that somebody reads, and after which move it was made.
-    newest: Mutex<(u64, Weak<ChainView>)>,
     places: Arc<Semaphore>,
 }
 
@@ -61,7 +58,6 @@ pub(crate) fn register(methods: &mut Methods, seams: SubscriptionSeams, pending:
         context,
         pending: Arc::clone(pending),
         moved: seams.moved,
-        newest: Mutex::default(),
         places: Arc::new(Semaphore::new(places)),
     });
     let Some(module) = methods.module_for("eth_subscribe") else { return };
@@ -165,16 +161,8 @@ async fn begin(hub: &Arc<Hub>, wanted: Wanted) -> Result<(Kind, Place), ErrorObj
 }
 
 impl Hub {
-    /// The chain as it is now, read through a view that others may read through as well.
+    /// The chain as it is now.
     fn call(&self) -> Call {
-        let moves = *self.moved.borrow();
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Some(newest.1.clone()).filter(|_| newest.0 == moves);
-        let view = known.and_then(|view| view.upgrade()).unwrap_or_else(|| {
-            let view = Arc::new(self.context.views.now());
-            *newest = (moves, Arc::downgrade(&view));
-            view
-        });
-        Call::at(&self.context, view)
+        Call::new(&self.context, &OneView::default())
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lockstep_io_memory::MemoryIo;
 use lockstep_types::{L1BatchNumber, TxType};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     sample::{Block, batch, event, genesis, l2_tx, receipt},
@@ -18,6 +18,11 @@ fn serving(serving: Serving) -> World {
     let mut world = World::with_context(MemoryIo::new(0), None, change);
     world.persist_genesis(&genesis(Vec::new()));
     world
+}
+
+/// Parameters that are left over, and so long that the request is a job.
+fn long() -> Value {
+    json!(["x".repeat(10_000)])
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn a_request_that_takes_too_long_is_given_up() {
     let toy = Toy::serving(setup, Serving { request_time_max, ..Serving::default() });
     let overloaded = "Request timed out due to server being overloaded";
     let expected = (503, overloaded.to_owned());
-    assert_eq!(toy.world.error("eth_blockNumber", json!([])), expected);
+    assert_eq!(toy.world.error("eth_blockNumber", long()), expected);
     assert_eq!(toy.world.error("debug_traceBlockByNumber", json!(["0x1"])), expected);
 }
 
@@ -63,12 +68,14 @@ fn so_many_read_at_once_and_others_wait() {
     let wait_max = Duration::from_millis(2_500);
     let limits = Serving { reads_max: 2, scans_max: 1, wait_max, ..Serving::default() };
     let toy = Toy::serving(setup, limits);
-    let mut requests = vec![("eth_blockNumber", json!([])); 9];
-    requests.extend(vec![("eth_getLogs", json!([{}])); 2]);
+    let mut requests = vec![("eth_blockNumber", long()); 9];
+    requests.extend(vec![("eth_getFilterChanges", json!(["0x1"])); 2]);
     let answers = toy.world.call_all(&requests);
-    assert_eq!((toy.load.most("eth_blockNumber"), toy.load.most("eth_getLogs")), (2, 1));
+    let most = |method| toy.load.most(method);
+    assert_eq!((most("eth_blockNumber"), most("eth_getFilterChanges")), (2, 1));
     let codes: Vec<_> = answers.iter().map(|answer| answer["error"]["code"].as_i64()).collect();
-    let expected = [vec![None; 6], vec![Some(503); 3], vec![None; 2]].concat();
+    // There is no such filter.
+    let expected = [vec![None; 6], vec![Some(503); 3], vec![Some(-32_602); 2]].concat();
     assert_eq!(codes, expected);
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod eth;
 mod execution;
 mod net;
+mod ots;
 mod snapshots;
 mod trace;
 mod txpool;
@@ -113,12 +114,14 @@ fn register(methods: &mut Methods, sources: Sources) {
     net::register(methods);
     web3::register(methods);
     txpool::register(methods);
+    ots::register(methods);
     snapshots::register(methods);
     unstable::register(methods);
     if let Some(execution) = execution {
         let engine = Arc::new(Engine::new(Arc::clone(&methods.context), execution));
         execution::register(methods, &engine);
         trace::register(methods, &engine);
+        ots::register_traces(methods, &engine);
     }
     if let Some(seams) = filters {
         eth::register_filters(methods, seams);

@@ -115,6 +115,10 @@ pub(crate) struct Flags {
     /// Logs of one eth_getLogs over several blocks, at most [default: 10000].
     #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
     logs_max: Option<usize>,
+    /// Hide logs that belong to no transaction, as tools expect that know Ethereum only.
+    #[arg(long, env = "LOCKSTEP_ETHEREUM_STRICT", num_args = 0..=1, default_missing_value = "true",
+          value_name = "BOOL")]
+    ethereum_strict: Option<bool>,
     /// What is logged, as `level` or `target=level,…` [default: info].
     #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -139,6 +143,7 @@ pub(crate) struct Settings {
     pub(crate) program_cache_bytes: usize,
     pub(crate) trace_cache_bytes: usize,
     pub(crate) logs_max: usize,
+    pub(crate) is_ethereum_strict: bool,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -227,6 +232,7 @@ impl Settings {
             program_cache_bytes: mib(flags.program_cache_mib.or(file.program_cache_mib), 256),
             trace_cache_bytes: mib(flags.trace_cache_mib.or(file.trace_cache_mib), 256),
             logs_max: flags.logs_max.or(file.logs_max).unwrap_or(10_000),
+            is_ethereum_strict: flags.ethereum_strict.or(file.ethereum_strict).unwrap_or(false),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         };

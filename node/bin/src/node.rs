@@ -112,6 +112,7 @@ fn replica_config(settings: &Settings) -> ReplicaConfig {
     config.main_node_calls.requests_per_second_max = settings.main_node_rps;
     config.tree.cache_bytes = settings.tree_cache_bytes;
     config.api.logs_max = settings.logs_max;
+    config.api.hides_system_logs = settings.is_ethereum_strict;
     config.api.trace_cache_bytes_max = settings.trace_cache_bytes;
     config
 }

@@ -18,14 +18,9 @@ pub(super) fn register(methods: &mut Methods) {
         let hash = BlockId::Hash(params.next()?);
         block(call, hash, params.next()?)
     });
-    methods.add("eth_getHeaderByNumber", |call, params| {
-        let number = BlockId::Number(params.next()?);
-        Ok(block(call, number, false)?.map(eth::Header::from))
-    });
-    methods.add("eth_getHeaderByHash", |call, params| {
-        let hash = BlockId::Hash(params.next()?);
-        Ok(block(call, hash, false)?.map(eth::Header::from))
-    });
+    methods
+        .add("eth_getHeaderByNumber", |call, params| header(call, BlockId::Number(params.next()?)));
+    methods.add("eth_getHeaderByHash", |call, params| header(call, BlockId::Hash(params.next()?)));
     // There are none, whatever block is asked for.
     methods.add_constant("eth_getUncleCountByBlockNumber", U256::ZERO);
     methods.add_constant("eth_getUncleCountByBlockHash", U256::ZERO);
@@ -52,8 +47,20 @@ fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> 
     Ok(Some(block.block(transactions, batch_timestamp(call, &block)?)))
 }
 
+/// The block, without what it holds.
+pub(crate) fn without_transactions(info: &BlockInfo, batch_timestamp: Option<u64>) -> eth::Block {
+    info.block(BlockTransactions::Hashes(Vec::new()), batch_timestamp)
+}
+
+/// The header of a block: no transaction is read for it.
+pub(crate) fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
+    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let block = BlockInfo::new(call, call.header(number)?)?;
+    Ok(Some(without_transactions(&block, batch_timestamp(call, &block)?).into()))
+}
+
 /// When the batch of `block` was opened; shown once it is sealed.
-fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
+pub(crate) fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
     let Some(batch) = block.sealed_batch() else { return Ok(None) };
     Ok(call.view.batch(batch)?.map(|batch| batch.timestamp.0))
 }

@@ -98,6 +98,9 @@ fn collect(
     let transactions = call.view.transactions(number)?;
     for (index, receipt) in (0..).zip(&receipts) {
         let tx = usize::try_from(index).ok().and_then(|index| transactions.get(index));
+        if tx.is_none() && call.config.hides_system_logs {
+            continue;
+        }
         let place = tx.map_or(TxPlace::FICTIVE, |tx| TxPlace { index, hash: tx.hash().0 });
         let logs = block.logs(receipt, place);
         found.extend(logs.filter(|log| filter.matches(log.address, &log.topics)));

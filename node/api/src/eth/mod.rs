@@ -10,7 +10,12 @@ mod state;
 mod transactions;
 
 pub use self::filters::FilterSeams;
-pub(crate) use self::{filters::register as register_filters, transactions::raw_by_hash};
+pub(crate) use self::{
+    blocks::{batch_timestamp, header, without_transactions},
+    filters::register as register_filters,
+    json::BlockInfo,
+    transactions::raw_by_hash,
+};
 
 use lockstep_types::B256;
 use lockstep_wire::eth::{BlockId, BlockNumberOrTag};

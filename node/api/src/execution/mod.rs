@@ -1,12 +1,17 @@
 //! What runs calls, estimates and traces, and how many of them at once.
 
+mod blocks;
+mod bundles;
 mod ending;
 mod env;
 mod fees;
 mod gate;
 mod overrides;
+mod parity;
 mod request;
+mod sequence;
 mod simulate;
+mod unsigned;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,7 +25,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
 use self::gate::Gate;
-pub(crate) use self::{ending::data_reason, fees::pubdata_price, overrides::Overridden};
+pub(crate) use self::{
+    blocks::SimulateError, ending::data_reason, fees::pubdata_price, overrides::Overridden,
+};
 use crate::{
     ApiContext,
     call::{Call, Methods},
@@ -182,4 +189,8 @@ where
 pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     fees::register(methods, engine);
     simulate::register(methods, engine);
+    bundles::register(methods, engine);
+    blocks::register(methods, engine);
+    parity::register(methods, engine);
+    unsigned::register(methods, engine);
 }

@@ -1,5 +1,7 @@
 //! Processes for end-to-end tests: the recording as upstreams, and the built binary.
 
+pub mod scripted;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -26,6 +28,7 @@ impl Drop for Running {
 /// The recording, served.
 pub struct Upstreams {
     _process: Running,
+    /// URL of the main node.
     pub main_node: String,
     pub l1: String,
 }
@@ -83,6 +86,11 @@ impl Upstreams {
         let mut urls = line.split_whitespace().filter(|word| word.starts_with("http://"));
         let mut url = || urls.next().unwrap_or_else(|| panic!("no URL in {line:?}")).to_owned();
         Self { main_node: url(), l1: url(), _process: Running(process) }
+    }
+
+    /// The same, with another main node in front of the recorded one.
+    pub fn with_main_node(self, url: &str) -> Self {
+        Self { main_node: url.to_owned(), ..self }
     }
 }
 

@@ -172,6 +172,7 @@ impl Simulation<'_> {
             pubdata: i64::from(caller.pubdata()),
             events: if is_done { caller.events() } else { Vec::new() },
             writes: if is_done { writes.collect() } else { Vec::new() },
+            made_bytecodes: if is_done { caller.world.made.list() } else { Vec::new() },
             trace: self.with_trace.then(|| caller.seen()),
             end,
         }
@@ -335,10 +336,11 @@ impl Simulation<'_> {
             let run = machine.run_tx(&ready);
             let trace = self.with_trace.then(|| machine.seen(&run.changes));
             let fault = machine.world.fault();
+            let made = machine.world.made.list();
             world.learn(machine.into_world());
-            (run, trace, fault)
+            (run, trace, made, fault)
         });
-        let (run, trace, fault) = ran.map_err(|fault| self.error(fault))?;
+        let (run, trace, made, fault) = ran.map_err(|fault| self.error(fault))?;
         if let Some(fault) = fault {
             return Err(self.error(fault));
         }
@@ -355,6 +357,7 @@ impl Simulation<'_> {
             pubdata: run.pubdata.into(),
             events: if is_done { run.events } else { Vec::new() },
             writes: if is_done { kept } else { Vec::new() },
+            made_bytecodes: if is_done { made } else { Vec::new() },
             trace,
         })
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Most blocks that one request looks at.
-const BLOCKS_MAX: u32 = 20_000;
+const BLOCKS_MAX: usize = 20_000;
 
 pub(super) fn register(methods: &mut Methods) {
     methods.add("ots_searchTransactionsBefore", |call, params| search(call, params, Way::Back));
@@ -38,7 +38,7 @@ fn search(call: &Call, params: &mut ParamsSequence<'_>, way: Way) -> ApiResult<T
     let head = call.head()?.0;
     // Block 0 stands for no bound.
     let block = u32::try_from(block).unwrap_or(u32::MAX);
-    let mut blocks: Box<dyn Iterator<Item = u32>> = match way {
+    let blocks: Box<dyn Iterator<Item = u32>> = match way {
         Way::Back if block == 0 => Box::new((0..=head).rev()),
         Way::Back => Box::new((0..block.min(head + 1)).rev()),
         Way::Forth if block == 0 => Box::new(0..=head),
@@ -46,9 +46,8 @@ fn search(call: &Call, params: &mut ParamsSequence<'_>, way: Way) -> ApiResult<T
     };
     let mut found: Vec<(L2BlockNumber, Vec<Hit>)> = Vec::new();
     let mut count = 0;
-    let mut looked_at = 0;
     let mut is_exhausted = true;
-    for number in blocks.by_ref() {
+    for (looked_at, number) in blocks.enumerate() {
         let number = L2BlockNumber(number);
         if count >= size {
             is_exhausted = false;
@@ -61,7 +60,6 @@ fn search(call: &Call, params: &mut ParamsSequence<'_>, way: Way) -> ApiResult<T
             }
             return Err(none_so_far(number, way));
         }
-        looked_at += 1;
         let hits = hits_in(call, number, account)?;
         count += hits.len();
         if !hits.is_empty() {

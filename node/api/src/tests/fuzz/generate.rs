@@ -37,6 +37,13 @@ impl Chance {
     }
 }
 
+impl Chance {
+    /// One of `words`.
+    fn word<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        self.pick(words)
+    }
+}
+
 /// What a chain has that requests can name, as JSON without quotes.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -166,6 +173,9 @@ const ANY: &[Kind] = &[
     Kind::Word,
     Kind::Addresses,
 ];
+
+/// Makes a value.
+type Value<'a> = &'a dyn Fn(&mut Generator) -> String;
 
 /// Makes requests.
 #[derive(Clone, Debug)]
@@ -381,13 +391,13 @@ impl Generator {
             }
             2 => quoted(&self.hash()),
             3 => quoted(&self.number()),
-            4 | 5 => quoted(*self.chance.pick(&TAGS)),
+            4 | 5 => quoted(self.chance.word(&TAGS)),
             _ => quoted(&format!("{:#x}", self.chance.below(self.known.head + 3))),
         }
     }
 
     /// An object of some of the fields.
-    fn object(&mut self, fields: &[(&str, &dyn Fn(&mut Self) -> String)]) -> String {
+    fn object(&mut self, fields: &[(&str, Value<'_>)]) -> String {
         let mut parts = Vec::new();
         for (name, value) in fields {
             if !self.chance.one_in(3) {
@@ -416,7 +426,7 @@ impl Generator {
             ("data", &|it| quoted(&it.bytes())),
             ("input", &|it| if it.chance.one_in(2) { "null".into() } else { quoted(&it.bytes()) }),
             ("nonce", &rarely),
-            ("type", &|it| quoted(*it.chance.pick(&["0x0", "0x1", "0x2", "0x71", "0xff", "0x3"]))),
+            ("type", &|it| quoted(it.chance.word(&["0x0", "0x1", "0x2", "0x71", "0xff", "0x3"]))),
             ("eip712Meta", &|it| {
                 if !it.chance.one_in(8) {
                     return "null".into();
@@ -505,7 +515,7 @@ impl Generator {
             ("toAddress", &|it| it.list(3, |it| quoted(&it.address()))),
             ("after", &Self::plain_number),
             ("count", &Self::plain_number),
-            ("mode", &|it| quoted(*it.chance.pick(&["union", "intersection", "neither"]))),
+            ("mode", &|it| quoted(it.chance.word(&["union", "intersection", "neither"]))),
         ])
     }
 
@@ -513,7 +523,7 @@ impl Generator {
         const TRACERS: [&str; 6] =
             ["callTracer", "flatCallTracer", "prestateTracer", "structLog", "4byteTracer", ""];
         self.object(&[
-            ("tracer", &|it| quoted(*it.chance.pick(&TRACERS))),
+            ("tracer", &|it| quoted(it.chance.word(&TRACERS))),
             ("tracerConfig", &|it| {
                 let flag = |it: &mut Self| (*it.chance.pick(&["true", "false"])).to_owned();
                 it.object(&[
@@ -529,7 +539,7 @@ impl Generator {
     }
 
     fn trace_types(&mut self) -> String {
-        self.list(4, |it| quoted(*it.chance.pick(&["trace", "stateDiff", "trace", "vmTrace"])))
+        self.list(4, |it| quoted(it.chance.word(&["trace", "stateDiff", "trace", "vmTrace"])))
     }
 
     fn bundles(&mut self) -> String {

@@ -4,10 +4,12 @@
 //! The number of requests and the seed can be set by `LOCKSTEP_FUZZ_REQUESTS` and
 //! `LOCKSTEP_FUZZ_SEED`.
 
+#[expect(unreachable_pub, reason = "shared with the test over a socket")]
 mod generate;
 
 use std::collections::BTreeMap;
 
+use lockstep_vm_toy::{Op, Program};
 use serde_json::Value;
 
 use self::generate::{Chance, Generator, Known};
@@ -16,7 +18,6 @@ use super::{
     toy::{Setup, Toy},
 };
 use crate::ApiConfig;
-use lockstep_vm_toy::{Op, Program};
 
 /// Requests where nothing else is asked for.
 const REQUESTS: u64 = 6_000;
@@ -29,6 +30,11 @@ fn setting(name: &str, default: u64) -> u64 {
         Ok(text) => text.parse().unwrap(),
         Err(_) => default,
     }
+}
+
+#[expect(clippy::print_stdout, reason = "a long run tells what it did")]
+fn tell(words: &str) {
+    println!("{words}");
 }
 
 fn known(toy: &Toy) -> Known {
@@ -85,7 +91,7 @@ fn every_request_is_answered_and_no_answer_is_an_internal_error() {
         }
         note(&mut answers, &request, &parsed);
     }
-    println!("{count} requests of seed {seed}, {} methods", methods.len());
+    tell(&format!("{count} requests of seed {seed}, {} methods", methods.len()));
     if count < REQUESTS {
         return;
     }

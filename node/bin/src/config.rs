@@ -267,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn system_logs_are_hidden_only_where_that_is_asked_for() {
+        let strict = |flags: Flags, file: Flags| Settings::merged(flags, file).unwrap();
+        assert!(!strict(complete(), Flags::default()).is_ethereum_strict);
+        let file = || Flags { ethereum_strict: Some(true), ..Flags::default() };
+        assert!(strict(complete(), file()).is_ethereum_strict);
+        let flags = Flags { ethereum_strict: Some(false), ..complete() };
+        assert!(!strict(flags, file()).is_ethereum_strict);
+    }
+
+    #[test]
     fn all_problems_are_told_at_once() {
         let error = Settings::merged(Flags::default(), Flags::default()).unwrap_err().to_string();
         for option in ["--main-node-url", "--l2-chain-id", "--datadir"] {

@@ -1,9 +1,8 @@
 //! Transactions that have to do with an account.
 //!
-//! There is no index of them. Blocks are looked at one after the other; their blooms say which
-//! cannot have any, for whoever pays a fee, gets or sends the base token, or appears in an event is
-//! in the bloom. What is left is what a contract was called with that emitted nothing and moved
-//! nothing: those are found where the transaction names it.
+//! There is no index of them: blocks are looked at one after the other, up to [`BLOCKS_MAX`] for one
+//! request. Calls that a contract makes are not looked into: an account that only they name, and no
+//! event, is not found.
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_types::{Address, BlockHeader, L2BlockNumber, Receipt, Transaction};

@@ -82,7 +82,7 @@ fn a_replay_shows_the_sides_that_are_asked_for() {
     assert!(all[0]["stateDiff"].is_null());
     assert_eq!(all[1]["trace"][0]["error"], json!("Reverted"));
     let (code, message) = toy.world.error("trace_replayTransaction", json!([hash, ["vmTrace"]]));
-    assert_eq!((code, message.contains("structLog")), (INVALID_PARAMS, true), "{message}");
+    assert_eq!((code, message.contains("stateDiff")), (INVALID_PARAMS, true), "{message}");
     assert_eq!(
         toy.world.error("trace_replayTransaction", json!([hash, ["steps"]])).0,
         INVALID_PARAMS

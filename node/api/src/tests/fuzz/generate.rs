@@ -40,7 +40,8 @@ impl Chance {
 impl Chance {
     /// One of `words`.
     fn word<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        self.pick(words)
+        let word: &&str = self.pick(words);
+        word
     }
 }
 

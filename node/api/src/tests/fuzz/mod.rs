@@ -66,6 +66,16 @@ fn note(answers: &mut Answers, request: &str, answer: &Value) {
     *answers.entry(method.to_owned()).or_default().entry(code).or_default() += 1;
 }
 
+/// The test over a socket asks for what is in the list.
+#[test]
+fn the_list_of_methods_has_all_of_them() {
+    let list: Vec<&str> = include_str!("methods.txt").lines().collect();
+    let names = Toy::new(Setup::default()).world.method_names();
+    let missing: Vec<_> = names.iter().filter(|name| !list.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(list.is_sorted());
+}
+
 #[test]
 fn every_request_is_answered_and_no_answer_is_an_internal_error() {
     let seed = setting("LOCKSTEP_FUZZ_SEED", 6);

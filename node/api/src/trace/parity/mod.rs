@@ -1,8 +1,7 @@
 //! `trace_*`: flat lists of calls, and what runs changed, in the shapes of OpenEthereum.
 //!
 //! Calls are shown as Ethereum would have made them (see [`ethereum`](super::ethereum)). There is
-//! no `vmTrace`: what it would show are instructions of another machine; use
-//! `debug_traceTransaction` with `structLog`.
+//! no `vmTrace`: what it would show are instructions of another machine.
 
 mod filter;
 mod items;
@@ -36,7 +35,7 @@ pub(crate) use self::simulated::{Traced, results_of_call};
 
 /// Why there is no `vmTrace`.
 const NO_VM_TRACE: &str = "vmTrace is not available: it would show instructions of Ethereum's \
-     machine; use debug_traceTransaction or debug_traceCall with {\"tracer\": \"structLog\"}";
+     machine, which this chain does not run; use trace or stateDiff";
 
 pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     add(methods, engine, "trace_transaction", |call, params| {

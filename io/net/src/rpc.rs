@@ -42,6 +42,8 @@ pub struct RpcServerConfig {
     pub batch_max: u32,
     /// Subscriptions of one WebSocket.
     pub subscriptions_per_connection_max: u32,
+    /// Whether pages of any origin may send requests from a browser; if not, none may.
+    pub any_origin: bool,
     /// Whether WebSockets are served beside HTTP.
     pub websocket: bool,
     /// How long requests in work have to end once a stop was asked for.
@@ -57,6 +59,7 @@ impl Default for RpcServerConfig {
             response_body_bytes_max: 10 << 20,
             batch_max: 500,
             subscriptions_per_connection_max: 1024,
+            any_origin: true,
             websocket: true,
             stop_patience: Duration::from_secs(5),
         }
@@ -90,7 +93,7 @@ impl RpcServer {
     }
 }
 
-/// Serves `methods` on `address` to clients of any origin.
+/// Serves `methods` on `address`.
 ///
 /// # Errors
 ///
@@ -122,7 +125,10 @@ async fn serve(
     };
     // WebSockets outlive the connection that they came by; jsonrpsee stops them by its own handle.
     let (stop_handle, server_handle) = stop_channel();
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
+    let mut cors = CorsLayer::new();
+    if config.any_origin {
+        cors = cors.allow_origin(Any).allow_methods(Any).allow_headers(Any);
+    }
     let services = ServerBuilder::with_config(server_config(config))
         .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
         .to_service_builder();

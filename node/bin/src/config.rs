@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use lockstep_types::{Address, alloy_primitives::address};
 use lockstep_vm_era::VmMode;
 use serde::Deserialize;
 
@@ -21,11 +22,30 @@ pub(crate) enum Chain {
     EraSepolia,
 }
 
+impl VmChoice {
+    pub(crate) fn mode(self) -> VmMode {
+        match self {
+            Self::Own => VmMode::Own,
+            Self::Fast => VmMode::Fast,
+            Self::Legacy => VmMode::Legacy,
+            Self::Shadow => VmMode::Shadow,
+        }
+    }
+}
+
 impl Chain {
     fn id(self) -> u64 {
         match self {
             Self::EraMainnet => 324,
             Self::EraSepolia => 300,
+        }
+    }
+
+    /// The chain's contract on L1.
+    pub(crate) fn l1_contract(self) -> Address {
+        match self {
+            Self::EraMainnet => address!("32400084c286cf3e17e7b677ea9583e60a000324"),
+            Self::EraSepolia => address!("9a6de0f62aa270a8bcb1e2610078650d539b1ef9"),
         }
     }
 
@@ -35,6 +55,16 @@ impl Chain {
             Self::EraSepolia => "https://sepolia.era.zksync.dev",
         }
     }
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Which VM runs batches.
@@ -78,6 +108,24 @@ pub(crate) struct Flags {
     /// JSON-RPC endpoints of L1, the preferred one first. Without one, L1 statuses stay unknown.
     #[arg(long, env = "LOCKSTEP_L1_URL", value_name = "URL", value_delimiter = ',')]
     l1_url: Vec<String>,
+    /// The chain's contract on L1 (its diamond proxy), which the main node must name as well.
+    /// Known for the chains of --chain; without it, what the main node names is believed.
+    #[arg(long, env = "LOCKSTEP_L1_CONTRACT", value_name = "ADDRESS")]
+    l1_contract: Option<String>,
+    /// JSON-RPC endpoints of the gateway that the chain settles on, or has settled on; needs
+    /// --gateway-chain-id.
+    #[arg(long, env = "LOCKSTEP_GATEWAY_URL", value_name = "URL", value_delimiter = ',')]
+    gateway_url: Vec<String>,
+    /// Chain id of the gateway.
+    #[arg(long, env = "LOCKSTEP_GATEWAY_CHAIN_ID", value_name = "ID")]
+    gateway_chain_id: Option<u64>,
+    /// Whether batch commitments are computed and compared with the main node and L1 [default:
+    /// on].
+    #[arg(long, env = "LOCKSTEP_COMMITMENTS")]
+    commitments: Option<Switch>,
+    /// Commitments computed at the same time [default: one less than there are cores, at least 1].
+    #[arg(long, env = "LOCKSTEP_COMMITMENTS_AT_ONCE", value_name = "N")]
+    commitments_at_once: Option<usize>,
     /// Chain id of the chain to follow.
     #[arg(long, env = "LOCKSTEP_L2_CHAIN_ID", value_name = "ID")]
     l2_chain_id: Option<u64>,
@@ -93,6 +141,13 @@ pub(crate) struct Flags {
     /// Port for GET /health on the same address; without it there is none.
     #[arg(long, env = "LOCKSTEP_HEALTH_PORT", value_name = "PORT")]
     health_port: Option<u16>,
+    /// Address of the admin server [default: 127.0.0.1]. Whoever reaches it can roll back.
+    #[arg(long, env = "LOCKSTEP_ADMIN_ADDR", value_name = "IP")]
+    admin_addr: Option<IpAddr>,
+    /// Port of the admin server (JSON-RPC: admin_status, admin_rollback); without it there is
+    /// none.
+    #[arg(long, env = "LOCKSTEP_ADMIN_PORT", value_name = "PORT")]
+    admin_port: Option<u16>,
     /// Which VM runs batches [default: own].
     #[arg(long, env = "LOCKSTEP_VM")]
     vm: Option<VmChoice>,
@@ -127,6 +182,13 @@ pub(crate) struct Flags {
     log_format: Option<LogFormat>,
 }
 
+/// A gateway that the chain settles on.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) chain_id: u64,
+    pub(crate) urls: Vec<String>,
+}
+
 /// Everything decided.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -136,6 +198,11 @@ pub(crate) struct Settings {
     pub(crate) datadir: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) health: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) l1_contract: Option<Address>,
+    pub(crate) gateway: Option<Gateway>,
+    /// Commitments computed at the same time; `None`: none are.
+    pub(crate) commitments_at_once: Option<usize>,
     pub(crate) vm: VmMode,
     pub(crate) main_node_rps: u32,
     pub(crate) db_cache_bytes: usize,
@@ -207,6 +274,38 @@ impl Settings {
         if health.is_some_and(|health| health.port() != 0 && health == http) {
             problems.push("--health-port and --http-port must differ".to_owned());
         }
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let admin_address = flags.admin_addr.or(file.admin_addr).unwrap_or(local);
+        let admin = flags.admin_port.or(file.admin_port);
+        let admin = admin.map(|port| SocketAddr::new(admin_address, port));
+        let is_taken = |admin: SocketAddr| admin == http || Some(admin) == health;
+        if admin.is_some_and(|admin| admin.port() != 0 && is_taken(admin)) {
+            problems.push("--admin-port must differ from --http-port and --health-port".to_owned());
+        }
+        let l1_contract = match flags.l1_contract.or(file.l1_contract) {
+            None => chain.map(Chain::l1_contract),
+            Some(given) => parse_contract(&given).map_err(|problem| problems.push(problem)).ok(),
+        };
+        let gateway_urls = either(flags.gateway_url, file.gateway_url);
+        let gateway = match (flags.gateway_chain_id.or(file.gateway_chain_id), gateway_urls) {
+            (None, urls) if urls.is_empty() => None,
+            (Some(chain_id), urls) if !urls.is_empty() => Some(Gateway { chain_id, urls }),
+            (None | Some(_), _) => {
+                problems.push("give --gateway-url and --gateway-chain-id together".to_owned());
+                None
+            }
+        };
+        let at_once = flags.commitments_at_once.or(file.commitments_at_once);
+        if at_once == Some(0) {
+            problems.push(
+                "--commitments-at-once must be at least 1; --commitments off computes none"
+                    .to_owned(),
+            );
+        }
+        let commitments_at_once = match flags.commitments.or(file.commitments) {
+            Some(Switch::Off) => None,
+            Some(Switch::On) | None => Some(at_once.unwrap_or_else(spare_cores)),
+        };
         let main_node_rps = flags.main_node_rps.or(file.main_node_rps).unwrap_or(400);
         if main_node_rps == 0 {
             problems.push("--main-node-rps must be at least 1".to_owned());
@@ -220,12 +319,11 @@ impl Settings {
             datadir,
             http,
             health,
-            vm: match flags.vm.or(file.vm).unwrap_or(VmChoice::Own) {
-                VmChoice::Own => VmMode::Own,
-                VmChoice::Fast => VmMode::Fast,
-                VmChoice::Legacy => VmMode::Legacy,
-                VmChoice::Shadow => VmMode::Shadow,
-            },
+            admin,
+            l1_contract,
+            gateway,
+            commitments_at_once,
+            vm: flags.vm.or(file.vm).unwrap_or(VmChoice::Own).mode(),
             main_node_rps,
             db_cache_bytes: mib(flags.db_cache_mib.or(file.db_cache_mib), 512),
             tree_cache_bytes: mib(flags.tree_cache_mib.or(file.tree_cache_mib), 256),
@@ -241,6 +339,26 @@ impl Settings {
         }
         bail!("the configuration is not complete: {}", problems.join("; "))
     }
+}
+
+/// Reads an address as it is written.
+///
+/// # Errors
+///
+/// What to do.
+pub(crate) fn parse_contract(given: &str) -> Result<Address, String> {
+    match given.parse() {
+        Ok(Address::ZERO) | Err(_) => {
+            Err(format!("--l1-contract {given} is not an address: give 0x and 40 hex digits"))
+        }
+        Ok(address) => Ok(address),
+    }
+}
+
+/// One less than there are cores, at least 1: what follows the chain needs one.
+pub(crate) fn spare_cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores.saturating_sub(1).max(1)
 }
 
 #[cfg(test)]
@@ -294,8 +412,56 @@ mod tests {
         let settings = Settings::merged(flags, Flags::default()).unwrap();
         assert_eq!(settings.l2_chain_id, 300);
         assert_eq!(settings.main_node_urls, ["https://sepolia.era.zksync.dev"]);
+        assert_eq!(settings.l1_contract, Some(Chain::EraSepolia.l1_contract()));
         let other = Flags { chain: Some(Chain::EraMainnet), ..complete() };
         assert!(Settings::merged(other, Flags::default()).is_err());
+    }
+
+    #[test]
+    fn the_contract_on_l1_can_be_given_and_must_be_an_address() {
+        let given = |contract: &str| {
+            let l1_contract = Some(contract.to_owned());
+            Settings::merged(Flags { l1_contract, ..complete() }, Flags::default())
+        };
+        let contract = "0x32400084c286cf3e17e7b677ea9583e60a000324";
+        assert_eq!(given(contract).unwrap().l1_contract, Some(Chain::EraMainnet.l1_contract()));
+        for bad in ["0x12", "nonsense", "0x0000000000000000000000000000000000000000"] {
+            let error = given(bad).unwrap_err().to_string();
+            assert!(error.contains("--l1-contract") && error.contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn commitments_leave_a_core_to_what_follows_the_chain() {
+        let settings = Settings::merged(complete(), Flags::default()).unwrap();
+        assert_eq!(settings.commitments_at_once, Some(spare_cores()));
+        let off = Flags { commitments: Some(Switch::Off), ..complete() };
+        assert_eq!(Settings::merged(off, Flags::default()).unwrap().commitments_at_once, None);
+        let none = Flags { commitments_at_once: Some(0), ..complete() };
+        let error = Settings::merged(none, Flags::default()).unwrap_err().to_string();
+        assert!(error.contains("--commitments off"), "{error}");
+    }
+
+    #[test]
+    fn the_admin_server_is_off_unless_asked_for_and_then_local() {
+        assert_eq!(Settings::merged(complete(), Flags::default()).unwrap().admin, None);
+        let on = Flags { admin_port: Some(7), ..complete() };
+        let admin = Settings::merged(on, Flags::default()).unwrap().admin.unwrap();
+        assert!(admin.ip().is_loopback() && admin.port() == 7, "{admin}");
+        let taken = Flags { admin_port: Some(3060), ..complete() };
+        let error = Settings::merged(taken, Flags::default()).unwrap_err().to_string();
+        assert!(error.contains("--admin-port"), "{error}");
+    }
+
+    #[test]
+    fn a_gateway_needs_its_url_and_its_id() {
+        let half = Flags { gateway_chain_id: Some(506), ..complete() };
+        let error = Settings::merged(half, Flags::default()).unwrap_err().to_string();
+        assert!(error.contains("--gateway-url"), "{error}");
+        let gateway_url = vec!["http://g".to_owned()];
+        let whole = Flags { gateway_chain_id: Some(506), gateway_url, ..complete() };
+        let gateway = Settings::merged(whole, Flags::default()).unwrap().gateway.unwrap();
+        assert_eq!((gateway.chain_id, gateway.urls.len()), (506, 1));
     }
 
     #[test]

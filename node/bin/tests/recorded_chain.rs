@@ -7,6 +7,8 @@
 #[expect(unreachable_pub, dead_code, reason = "test support")]
 mod support;
 
+mod offline;
+
 use std::{fs, process::Stdio, thread, time::Duration};
 
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};

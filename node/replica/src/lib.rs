@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod admin;
 mod checks;
 mod config;
 mod divergence;
@@ -17,11 +18,16 @@ mod roll_back;
 mod run;
 mod verify;
 
+pub use lockstep_checkers::CommitmentsConfig;
+
 pub use self::{
     config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
     open::{OpenError, Replica},
     roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},
     run::Status,
-    verify::{CommitmentCheck, VerifyError, check_commitment},
+    verify::{
+        CommitmentCheck, Finding, L1Check, L1Verifier, L1VerifierConfig, VerifyError, check_blocks,
+        check_commitment, check_numbers, check_tree,
+    },
 };

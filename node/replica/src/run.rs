@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{
-    divergence,
     fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
     progress::ProgressLog,
@@ -244,7 +243,7 @@ impl Supervisor {
         };
         let pause = match self.count(&reason) {
             Ok(trouble) if stands_by_it && trouble.count >= Trouble::COUNT_MAX => {
-                return self.diverged(reason);
+                return Next::Halt(reason);
             }
             Ok(trouble) => trouble.pause(),
             Err(fault) => return Next::Halt(fault.into()),
@@ -304,17 +303,6 @@ impl Supervisor {
         let count = before.map_or(0, |trouble| trouble.count) + 1;
         info!(%reason, count, "trouble with the main node");
         Ok(self.trouble.insert(Trouble { what, count }))
-    }
-
-    /// Halts because of what the main node stands by, after telling what is known of it.
-    fn diverged(&self, reason: StageError) -> Next {
-        if let StageError::RootMismatch { batch, ours, theirs } = &reason {
-            let told = divergence::report(&self.core.views.now(), *batch, *ours, *theirs);
-            if let Err(fault) = told {
-                return Next::Halt(fault.into());
-            }
-        }
-        Next::Halt(reason)
     }
 
     /// Goes back to the end of batch `to`.
@@ -399,9 +387,14 @@ impl Supervisor {
             }
             was_running
         });
+        let requests = &mut self.requests;
+        let waiting = async {
+            self.core.report(reason).await;
+            acceptable(requests, &self.core).await
+        };
         node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => None,
-            request = acceptable(&mut self.requests, &self.core) => Some(request),
+            request = waiting => Some(request),
         }
     }
 }

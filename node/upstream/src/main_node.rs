@@ -5,7 +5,7 @@ use lockstep_types::{
     ProtocolVersion,
 };
 use lockstep_wire::{
-    SyncBlock, WireError,
+    Announced, SyncBlock, WireError,
     en::{GenesisConfig, ProtocolVersionInfo, ZksProtocolVersion},
     quantity::{self, lenient::Lenient},
     zks::{BlockDetails, L1BatchDetails},
@@ -125,6 +125,32 @@ impl MainNode {
     /// What those prices are computed from, as the main node puts it.
     pub async fn fee_params(&self) -> Result<Value, UpstreamError> {
         self.rpc.ask(plain("zks_getFeeParams", json!([]))).await
+    }
+
+    /// Asks for everything that only a main node can say, and puts it in `said`. What the main node
+    /// refuses, or says in a way that cannot be read, stays as it was: older ones do not have all
+    /// of it, and nothing that is verified depends on it.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: what came before is in `said`, the rest is to be asked for again.
+    pub async fn learn_announced(&self, said: &mut Announced) -> Result<(), UpstreamError> {
+        for method in Announced::METHODS {
+            match self.rpc.call(method, json!([])).await {
+                Ok(result) => {
+                    if let Err(error) = said.learn(method, result.get()) {
+                        tracing::warn!(method, %error, "the main node's answer cannot be read");
+                    }
+                }
+                Err(error @ UpstreamError::Unavailable { .. }) => return Err(error),
+                Err(
+                    error @ (UpstreamError::Rejected { .. }
+                    | UpstreamError::Malformed { .. }
+                    | UpstreamError::Lie { .. }),
+                ) => tracing::debug!(method, %error, "the main node does not say"),
+            }
+        }
+        Ok(())
     }
 
     /// Address of the chain's diamond proxy on L1.

@@ -213,6 +213,7 @@ impl Supervisor {
             Reaction::RollBack(to) => {
                 warn!(%reason, "a reorg");
                 self.trouble = None;
+                let to = lockstep_io::planted!("X10", to, to.prev().unwrap_or(to));
                 Next::RollBack(to, None)
             }
             Reaction::LookForReorg => Next::LookForReorg(reason),
@@ -224,6 +225,9 @@ impl Supervisor {
     /// otherwise it may have passed.
     async fn look_for_reorg(&mut self, reason: StageError) -> Next {
         warn!(%reason, "does the main node have another chain?");
+        if lockstep_io::planted!("X12", false, self.core.rolled_back.borrow().is_some()) {
+            return Next::Reopen;
+        }
         let finding = node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
             finding = self.core.detector.look() => finding,
@@ -381,7 +385,7 @@ impl Supervisor {
             "writes are halted; what is stored goes on being served"
         );
         self.core.status.send_if_modified(|status| {
-            let was_running = *status == Status::Running;
+            let was_running = lockstep_io::planted!("X57", *status == Status::Running, false);
             if was_running {
                 *status = Status::Halted { code: reason.code(), reason: reason.to_string() };
             }

@@ -170,10 +170,12 @@ impl MainNode {
             let read = move |result: &RawValue| {
                 let code: Option<Bytes> = read(METHOD, result)?;
                 match &code {
-                    Some(code) if !hash.is_of(code) => Err(BadAnswer {
-                        blame: Blame::Lie,
-                        detail: format!("{} bytes that are not the code of {hash}", code.len()),
-                    }),
+                    Some(code) if lockstep_io::planted!("X17", !hash.is_of(code), false) => {
+                        Err(BadAnswer {
+                            blame: Blame::Lie,
+                            detail: format!("{} bytes that are not the code of {hash}", code.len()),
+                        })
+                    }
                     Some(_) | None => Ok(code),
                 }
             };

@@ -1,0 +1,308 @@
+//! Planted bugs: the table of what is wrong, where, and which invariants should find it.
+//!
+//! The mistakes themselves stand in the node, each at its place, as
+//! [`lockstep_io::planted!`](lockstep_io::planted!).
+
+use crate::{
+    model::{Dice, ForkKind, LieKind, ModelEvent},
+    scenario::{DiskFault, Event, Scenario, Seed, Step, When},
+};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutant {
+    /// Its id, as in the node.
+    pub id: &'static str,
+    /// The file that it is in.
+    pub place: &'static str,
+    /// What is wrong.
+    pub what: &'static str,
+    /// Ids of invariants that should find it.
+    pub expected: &'static [&'static str],
+    /// What makes it show most often.
+    pub needs: Need,
+}
+
+/// What a scenario should have so that a planted bug shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing special: any seed will do.
+    Anything,
+    /// Processes that die at calls of the disk.
+    Crashes,
+    /// Reorgs.
+    Reorgs,
+    /// Reorgs, and processes that die in the middle of rollbacks of many small write sets.
+    CrashesInRollbacks,
+    /// Lies of this class about what the main node has.
+    Lies(&'static str),
+    /// Answers that come to the wrong question or in the wrong order.
+    MixedUpAnswers,
+    /// A disk whose writes fail.
+    FailingWrites,
+    /// A version that no build knows.
+    UnknownVersion,
+    /// Status 429.
+    TooManyRequests,
+    /// Several endpoints of which some fail.
+    FailingEndpoints,
+    /// Clients.
+    Clients,
+}
+
+/// All of them.
+pub const ALL: &[Mutant] = &[
+    mutant(
+        "X01",
+        "store/writers",
+        "a block's header is written before the rest",
+        &["S5", "S1", "V1"],
+        Need::Crashes,
+    ),
+    mutant("X02", "store/writers", "a step on L1 is not synced", &["S4"], Need::Anything),
+    mutant(
+        "X03",
+        "store/writers",
+        "a write that failed is taken for done",
+        &["V1", "S3", "S5", "S1", "A1", "A3"],
+        Need::FailingWrites,
+    ),
+    mutant(
+        "X05",
+        "tree/stage",
+        "the tree is not brought up to the sealed batch after a crash",
+        &["V1", "S11"],
+        Need::Crashes,
+    ),
+    mutant(
+        "X07",
+        "store/rollback",
+        "a rollback leaves positions of transactions",
+        &["S6", "S5"],
+        Need::Reorgs,
+    ),
+    mutant("X10", "replica/run", "a reorg rolls one batch too many back", &["S6"], Need::Reorgs),
+    mutant(
+        "X11",
+        "store/rollback",
+        "the mark of a rollback goes with its first write set",
+        &["S5", "S6", "V1", "S1"],
+        Need::CrashesInRollbacks,
+    ),
+    mutant(
+        "X12",
+        "replica/run",
+        "after a rollback no trouble is looked into",
+        &["V1", "V5", "V3"],
+        Need::Reorgs,
+    ),
+    mutant(
+        "X14",
+        "checkers/agreement",
+        "a root that is not there yet is another root",
+        &["V1"],
+        Need::Anything,
+    ),
+    mutant(
+        "X16",
+        "upstream/check",
+        "the announced hash of a block stands",
+        &["S7", "S1"],
+        Need::Lies("B2"),
+    ),
+    mutant(
+        "X17",
+        "upstream/main_node",
+        "bytecodes are not compared with their hashes",
+        &["S7"],
+        Need::Lies("B5"),
+    ),
+    mutant(
+        "X19",
+        "upstream/rpc/message",
+        "answers of a batch go to calls by their order",
+        &["S8", "V1", "S7", "S1", "S2"],
+        Need::MixedUpAnswers,
+    ),
+    mutant(
+        "X20",
+        "upstream/rpc/message",
+        "the id of an answer is not compared",
+        &["S8", "V1", "S7", "S1", "S2"],
+        Need::MixedUpAnswers,
+    ),
+    mutant(
+        "X22",
+        "sync/reorg",
+        "one answer is enough for a reorg",
+        &["S6", "V1"],
+        Need::Lies("B7"),
+    ),
+    mutant(
+        "X24",
+        "sync/reorg",
+        "a reorg below what is final is followed",
+        &["S8"],
+        Need::Lies("B7"),
+    ),
+    mutant(
+        "X29",
+        "upstream/l1",
+        "a quantity that is a plain number panics",
+        &["S11"],
+        Need::Anything,
+    ),
+    mutant(
+        "X30",
+        "executor/stage",
+        "an unknown version is run as the newest known one",
+        &["V1", "S1"],
+        Need::UnknownVersion,
+    ),
+    mutant(
+        "X39",
+        "api/eth/blocks",
+        "a block is read as of another view than the newest",
+        &["A1", "A3"],
+        Need::Clients,
+    ),
+    mutant(
+        "X43",
+        "upstream/rpc",
+        "nobody waits before asking again",
+        &["V3", "S14"],
+        Need::TooManyRequests,
+    ),
+    mutant(
+        "X47",
+        "upstream/rpc/exchange",
+        "every failed exchange leaves a task",
+        &["V7"],
+        Need::FailingEndpoints,
+    ),
+    mutant("X49", "api/eth/blocks", "a block that is not there panics", &["S11"], Need::Clients),
+    mutant(
+        "X53",
+        "tree/parallel",
+        "results of a parallel map are kept as they come",
+        &["V1", "S1", "S3"],
+        Need::Anything,
+    ),
+    mutant(
+        "X54",
+        "executor/seal",
+        "leaf indices are given in the order of hashes",
+        &["V1", "S1"],
+        Need::Anything,
+    ),
+    mutant("X57", "replica/run", "halted writes are not told", &["A8", "V1"], Need::UnknownVersion),
+    mutant(
+        "X58",
+        "upstream/rpc/endpoints",
+        "the next endpoint is blamed for what one did",
+        &["V1", "V3"],
+        Need::FailingEndpoints,
+    ),
+];
+
+const fn mutant(
+    id: &'static str,
+    place: &'static str,
+    what: &'static str,
+    expected: &'static [&'static str],
+    needs: Need,
+) -> Mutant {
+    Mutant { id, place, what, expected, needs }
+}
+
+impl Mutant {
+    /// A scenario in which it should show.
+    pub fn scenario(&self, seed: Seed) -> Scenario {
+        let mut scenario = Scenario::draw(seed);
+        let mut dice = Dice::new(seed.0, self.id);
+        self.needs.arrange(&mut scenario, &mut dice);
+        scenario
+    }
+}
+
+impl Need {
+    /// Changes `scenario` so that it has what is needed.
+    fn arrange(self, scenario: &mut Scenario, dice: &mut Dice) {
+        // Nothing that lets a wrong end pass.
+        if self != Self::FailingWrites {
+            scenario.script.retain(|step| !matches!(step.event, Event::Disk(_)));
+        }
+        let end = scenario.heal_at_ms;
+        let mut push = |when, event| scenario.script.push(Step { when, event });
+        match self {
+            Self::Anything => {}
+            Self::Crashes => {
+                for _ in 0..3 {
+                    push(store_call(dice, 150), Event::Kill { down_ms: 100 });
+                }
+            }
+            Self::Reorgs => reorgs(dice, end, &mut push),
+            Self::CrashesInRollbacks => {
+                reorgs(dice, end, &mut push);
+                for _ in 0..4 {
+                    push(store_call(dice, 250), Event::Kill { down_ms: 100 });
+                }
+                scenario.replica.rollback_changes_max = Some(1);
+            }
+            Self::Lies(class) => {
+                let kinds: Vec<_> =
+                    LieKind::ALL.into_iter().filter(|kind| kind.class() == class).collect();
+                for _ in 0..3 {
+                    let (kind, ms) = (*dice.pick(&kinds), 60_000);
+                    let lie = ModelEvent::Lie { kind, endpoint: None, ms, every: 1 };
+                    push(When::AtMs(dice.below(end.max(60_000))), Event::Model(lie));
+                }
+                scenario.heal_at_ms = end.max(60_000);
+                scenario.model.blocks_at_start = dice.between_u32(0, 8);
+            }
+            Self::MixedUpAnswers => {
+                (scenario.net.misdirected, scenario.net.bad_batch) = (150, 250);
+                scenario.heal_at_ms = end.max(45_000);
+            }
+            Self::FailingWrites => {
+                let when = store_call(dice, 80);
+                push(when, Event::Disk(DiskFault::WriteError));
+            }
+            Self::UnknownVersion => scenario.model.unknown_version_at = 2,
+            Self::TooManyRequests => {
+                scenario.net.too_many = 900;
+                scenario.heal_at_ms = end.max(45_000);
+            }
+            Self::FailingEndpoints => {
+                scenario.model.main_node_count = 3;
+                scenario.net.refused = 300;
+                push(When::AtMs(0), Event::Outage { endpoint: Some(0), ms: 3_600_000 });
+                scenario.heal_at_ms = end.max(45_000);
+            }
+            Self::Clients => (scenario.clients.count, scenario.clients.pause_ms) = (2, 150),
+        }
+    }
+}
+
+fn store_call(dice: &mut Dice, most: u64) -> When {
+    When::StoreCall { nth: dice.between(1, most), after: dice.chance(1, 2) }
+}
+
+fn reorgs(dice: &mut Dice, end: u64, push: &mut impl FnMut(When, Event)) {
+    for _ in 0..3 {
+        let depth = dice.between_u32(1, 3);
+        let reorg = ModelEvent::Reorg { depth, batches: 0, kind: *dice.pick(&ForkKind::ALL) };
+        push(When::AtMs(dice.between(end / 4, end)), Event::Model(reorg));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_distinct() {
+        let ids: std::collections::BTreeSet<_> = ALL.iter().map(|mutant| mutant.id).collect();
+        assert_eq!(ids.len(), ALL.len());
+    }
+}

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::blocks::Count;
 use crate::{
     call::{Call, Methods},
-    error::{ApiError, ApiResult},
+    error::ApiResult,
 };
 
 /// `ContractDeployed(address deployerAddress, bytes32 bytecodeHash, address contractAddress)`, all
@@ -92,7 +92,7 @@ fn by_nonce(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<B2
     Ok(transactions.iter().find(is_it).map(|tx| tx.hash().0))
 }
 
-/// `null` for accounts without code and for those that were there from the beginning.
+/// `null` for accounts without code and for those that no transaction of a user made.
 fn creator(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<ContractCreator>> {
     let account: Address = params.next()?;
     let head = call.head()?;
@@ -108,10 +108,8 @@ fn creator(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<Con
         let tx = call.transaction(TxPosition { block, index })?;
         return Ok(Some(ContractCreator { hash: tx.hash().0, creator }));
     }
-    if block == L2BlockNumber(0) {
-        return Ok(None);
-    }
-    Err(ApiError::Instead("the contract was made without the deployer's event"))
+    // It was there from the beginning, or an upgrade put it there.
+    Ok(None)
 }
 
 fn creator_in(receipt: &Receipt, account: Address) -> Option<Address> {

@@ -79,11 +79,16 @@ pub(crate) fn without_transactions(info: &BlockInfo, batch_timestamp: Option<u64
     info.block(BlockTransactions::Hashes(Vec::new()), batch_timestamp)
 }
 
+/// What a block says of itself.
+pub(crate) fn header_of(call: &Call, header: BlockHeader) -> ApiResult<eth::Header> {
+    let block = BlockInfo::new(call, header)?;
+    Ok(without_transactions(&block, batch_timestamp(call, &block)?).into())
+}
+
 /// The header of a block: no transaction is read for it.
 pub(crate) fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
     let Some(number) = call.find_block(id)? else { return Ok(None) };
-    let info = BlockInfo::new(call, call.header(number)?)?;
-    Ok(Some(without_transactions(&info, batch_timestamp(call, &info)?).into()))
+    header_of(call, call.header(number)?).map(Some)
 }
 
 fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {

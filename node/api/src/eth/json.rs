@@ -87,34 +87,14 @@ impl BlockInfo {
         index: u32,
         chain_id: ChainId,
     ) -> eth::Transaction {
-        let (nonce, tip, signature) = match &tx.common {
-            TxCommon::L2(common) => {
-                let tip = common.fee.max_priority_fee_per_gas;
-                (U256::from(common.nonce), tip, signature(common, chain_id))
-            }
-            TxCommon::Priority(_) | TxCommon::Upgrade(_) => {
-                (U256::ZERO, U256::ZERO, eth::Signature::default())
-            }
-        };
         eth::Transaction {
-            hash: tx.hash().0,
-            nonce,
             block_hash: Some(self.header.hash.0),
             block_number: Some(self.number()),
             transaction_index: Some(u64::from(index)),
-            from: Some(tx.initiator()),
-            to: tx.execute.to,
-            value: tx.execute.value,
             gas_price: Some(self.shown_gas_price(tx)),
-            gas: tx.gas_limit(),
-            input: tx.execute.calldata.clone(),
-            signature,
-            transaction_type: Some(u64::from(tx.type_byte())),
-            max_fee_per_gas: Some(tx.max_fee_per_gas()),
-            max_priority_fee_per_gas: Some(tip),
-            chain_id: U256::from(chain_id.0),
             l1_batch_number: self.batch_number(),
             l1_batch_tx_index: self.index_in_batch(index),
+            ..waiting_transaction(tx, chain_id)
         }
     }
 
@@ -215,6 +195,39 @@ impl BlockInfo {
                 tx.effective_gas_price(self.header.base_fee_per_gas)
             }
         }
+    }
+}
+
+/// A transaction that is in no block yet.
+pub(crate) fn waiting_transaction(tx: &Transaction, chain_id: ChainId) -> eth::Transaction {
+    let (nonce, tip, signature) = match &tx.common {
+        TxCommon::L2(common) => {
+            let tip = common.fee.max_priority_fee_per_gas;
+            (U256::from(common.nonce), tip, signature(common, chain_id))
+        }
+        TxCommon::Priority(_) | TxCommon::Upgrade(_) => {
+            (U256::ZERO, U256::ZERO, eth::Signature::default())
+        }
+    };
+    eth::Transaction {
+        hash: tx.hash().0,
+        nonce,
+        block_hash: None,
+        block_number: None,
+        transaction_index: None,
+        from: Some(tx.initiator()),
+        to: tx.execute.to,
+        value: tx.execute.value,
+        gas_price: Some(tx.max_fee_per_gas()),
+        gas: tx.gas_limit(),
+        input: tx.execute.calldata.clone(),
+        signature,
+        transaction_type: Some(u64::from(tx.type_byte())),
+        max_fee_per_gas: Some(tx.max_fee_per_gas()),
+        max_priority_fee_per_gas: Some(tip),
+        chain_id: U256::from(chain_id.0),
+        l1_batch_number: None,
+        l1_batch_tx_index: None,
     }
 }
 

@@ -173,7 +173,7 @@ impl Simulation<'_> {
 
     /// Prices for what comes next: those of the open batch if there is one, otherwise those that
     /// the main node says, otherwise those of the newest block.
-    pub(super) fn current_fees(&self) -> ApiResult<FeeInput> {
+    pub(crate) fn current_fees(&self) -> ApiResult<FeeInput> {
         let newest = self.call.header(self.call.head()?)?.params;
         let is_open = self.call.view.sealed_batch()? < Some(newest.batch);
         if is_open {

@@ -5,7 +5,6 @@ mod bundles;
 mod ending;
 mod env;
 mod fees;
-mod gate;
 mod overrides;
 mod parity;
 mod request;
@@ -24,13 +23,14 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
-use self::gate::Gate;
 pub(crate) use self::{
     blocks::SimulateError, ending::data_reason, fees::pubdata_price, overrides::Overridden,
 };
 use crate::{
     call::{Call, Context, Methods},
     error::{ApiError, ApiResult},
+    gate::Gate,
+    one_view::OneView,
     trace::TraceCache,
 };
 
@@ -153,9 +153,9 @@ impl Methods {
             + 'static,
     {
         let engine = Arc::clone(engine);
-        self.add_async(name, move |params| {
+        self.add_async(name, move |params, view| {
             let (engine, method) = (Arc::clone(&engine), method.clone());
-            async move { simulated(name, engine, params, method).await }
+            async move { simulated(name, engine, (params, view), method).await }
         });
     }
 }
@@ -163,7 +163,7 @@ impl Methods {
 async fn simulated<T, F>(
     name: &'static str,
     engine: Arc<Engine>,
-    params: Params<'static>,
+    (params, view): (Params<'static>, OneView),
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
 where
@@ -176,7 +176,7 @@ where
     let job = move |stop: &Stop| {
         // Others wait until the job has ended, whether somebody waits for it or not.
         let _permit = permit;
-        let call = Call::new(&context);
+        let call = Call::new(&context, &view);
         let simulation = Simulation { call: &call, execution: &execution, stop };
         let result = method(&simulation, &mut params.sequence())?;
         Ok(to_raw_value(&result)?)

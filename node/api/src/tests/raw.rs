@@ -126,7 +126,11 @@ fn answers_that_are_always_the_same_are_the_reference_nodes() {
         ("snapshots_getSnapshot", json!([1]), Value::Null),
         ("txpool_status", json!([]), json!({"pending": "0x0", "queued": "0x0"})),
         ("txpool_content", json!([]), json!({"pending": {}, "queued": {}})),
-        ("txpool_contentFrom", json!([hash]), json!({"pending": {}, "queued": {}})),
+        (
+            "txpool_contentFrom",
+            json!([lockstep_types::Address::ZERO]),
+            json!({"pending": {}, "queued": {}}),
+        ),
         ("txpool_inspect", json!([]), json!({"pending": {}, "queued": {}})),
         ("unstable_unconfirmedTxsCount", json!([]), json!(0)),
         ("unstable_supportsUnsafeDepositFilter", json!([]), json!(true)),

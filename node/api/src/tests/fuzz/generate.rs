@@ -86,6 +86,7 @@ enum Kind {
     Path,
     Calls,
     Word,
+    Subscription,
 }
 
 /// Parameters of methods, by the beginning of their names; the first that fits counts.
@@ -120,7 +121,9 @@ const TABLE: &[(&str, &[Kind])] = &[
     ("eth_newFilter", &[Kind::Filter]),
     ("eth_sendRawTransaction", &[Kind::Bytes, Kind::Number]),
     ("eth_simulateV1", &[Kind::Payload, Kind::Block]),
+    ("eth_subscribe", &[Kind::Subscription, Kind::Filter]),
     ("eth_uninstallFilter", &[Kind::FilterId]),
+    ("eth_unsubscribe", &[Kind::FilterId]),
     ("debug_getRaw", &[Kind::HashOrNumber]),
     ("debug_traceBlockByHash", &[Kind::Hash, Kind::Tracer]),
     ("debug_traceBlockByNumber", &[Kind::Block, Kind::Tracer]),
@@ -290,6 +293,13 @@ impl Generator {
             Kind::Context => self.context(),
             Kind::Payload => self.payload(),
             Kind::FilterId | Kind::Word => quoted(&self.word()),
+            Kind::Subscription => quoted(self.chance.word(&[
+                "newHeads",
+                "logs",
+                "newPendingTransactions",
+                "syncing",
+                "weather",
+            ])),
             Kind::Percentiles => self.list(5, |it| it.chance.below(120).to_string()),
             Kind::Addresses => self.list(4, |it| quoted(&it.address())),
             Kind::Keys => self.list(6, |it| quoted(&it.word())),

@@ -43,7 +43,7 @@ fn add<T: Serialize>(
     show: impl Fn(&Seen<'_>) -> T + Copy + Send + Sync + 'static,
 ) {
     let engine = Arc::clone(engine);
-    methods.add_async(name, move |params| {
+    methods.add_async(name, move |params, view| {
         let engine = Arc::clone(&engine);
         async move {
             let job = move |call: &Call| {
@@ -52,7 +52,7 @@ fn add<T: Serialize>(
                 Ok(Some((Wanted::of(&call.header(position.block)?), position.index)))
             };
             let answer = async {
-                let Some((wanted, index)) = engine.read(name, job).await? else {
+                let Some((wanted, index)) = engine.read(name, &view, job).await? else {
                     return Ok(RawValue::NULL.to_owned());
                 };
                 let traces = engine.traces(&wanted).await?;
@@ -62,7 +62,7 @@ fn add<T: Serialize>(
                     let seen = at.ok_or(ApiError::BadAnswer("the transaction has no trace"))?;
                     Ok(to_raw_value(&show(seen))?)
                 };
-                engine.read(name, job).await
+                engine.read(name, &view, job).await
             };
             answer.await.map_err(|error: ApiError| error.into_object(name))
         }

@@ -15,6 +15,7 @@ use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
     execution::Engine,
+    one_view::OneView,
     trace::{cache::Wanted, seen::of_block},
 };
 
@@ -24,12 +25,12 @@ const BATCHES_MAX: u32 = 100;
 pub(super) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     const NAME: &str = "trace_filter";
     let engine = Arc::clone(engine);
-    methods.add_async(NAME, move |params| {
+    methods.add_async(NAME, move |params, view| {
         let engine = Arc::clone(&engine);
         async move {
             let answer = async {
                 let filter: TraceFilter = params.sequence().next()?;
-                answer(&engine, filter, NAME).await
+                answer(&engine, &view, filter, NAME).await
             };
             answer.await.map_err(|error: ApiError| error.into_object(NAME))
         }
@@ -38,6 +39,7 @@ pub(super) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
 
 async fn answer(
     engine: &Arc<Engine>,
+    view: &OneView,
     filter: TraceFilter,
     name: &'static str,
 ) -> ApiResult<Box<RawValue>> {
@@ -46,7 +48,7 @@ async fn answer(
     let started = engine.execution.clock.mono();
     let time_max = engine.context.config.replay_time_max;
     let wanted_of = Arc::clone(&filter);
-    let blocks = engine.read(name, move |call| blocks_of(call, &wanted_of)).await?;
+    let blocks = engine.read(name, view, move |call| blocks_of(call, &wanted_of)).await?;
     let mut to_skip = filter.after.unwrap_or(0);
     let mut left = filter.count.unwrap_or(u64::MAX);
     let mut found: Vec<TraceItem> = Vec::new();
@@ -71,7 +73,7 @@ async fn answer(
             }
             Ok(matching)
         };
-        for item in engine.read(name, job).await? {
+        for item in engine.read(name, view, job).await? {
             if to_skip > 0 {
                 to_skip -= 1;
             } else if left > 0 {

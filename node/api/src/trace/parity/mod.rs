@@ -121,19 +121,19 @@ fn add(
     plan: impl Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<Plan> + Copy + Send + Sync + 'static,
 ) {
     let engine = Arc::clone(engine);
-    methods.add_async(name, move |params| {
+    methods.add_async(name, move |params, view| {
         let engine = Arc::clone(&engine);
         async move {
             let job = move |call: &Call| plan(call, &mut params.sequence());
             let answer = async {
-                match engine.read(name, job).await? {
+                match engine.read(name, &view, job).await? {
                     Plan::Known(known) => Ok(known),
                     Plan::Traced { wanted, index, what } => {
                         let traces = engine.traces(&wanted).await?;
                         let job = move |call: &Call| {
                             show(call, &of_block(call, &wanted, &traces)?, index, &what)
                         };
-                        engine.read(name, job).await
+                        engine.read(name, &view, job).await
                     }
                 }
             };

@@ -19,6 +19,9 @@ pub struct ApiConfig {
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
     /// not.
     pub log_events_max: u64,
+    /// Leaves out logs that belong to no transaction (those of fictive blocks, with a zero hash)
+    /// where logs are asked for, as tools expect that know Ethereum only. Receipts have none.
+    pub hides_system_logs: bool,
     /// Most filters that are remembered; the reference node's `filters_limit`.
     pub filters_max: usize,
     /// How long a filter is remembered that nobody asks for.
@@ -88,6 +91,7 @@ impl Default for ApiConfig {
             log_blocks_max: 2_000_000,
             log_rows_max: 2_000_000,
             log_events_max: 5_000_000,
+            hides_system_logs: false,
             filters_max: 10_000,
             filter_idle_max: Duration::from_secs(15 * 60),
             subscriptions_max: 10_000,

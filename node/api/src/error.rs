@@ -12,7 +12,7 @@ use lockstep_tree::TreeError;
 use lockstep_types::{Bytes, L2BlockNumber, TxHash};
 use lockstep_vm::VmError;
 
-use crate::trace::TraceFailure;
+use crate::{execution::SimulateError, trace::TraceFailure};
 
 /// Code for a run that failed.
 const RUN_FAILED: i32 = 3;
@@ -80,6 +80,9 @@ pub(crate) enum ApiError {
         /// What a contract returned.
         data: Bytes,
     },
+    /// Blocks cannot be tried out.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
     /// A request that can be read makes no sense.
     #[error("{0}")]
     BadRequest(String),
@@ -201,6 +204,7 @@ impl ApiError {
                 told(ErrorCode::MethodNotFound.code(), &self)
             }
             Self::Run { message, data } => ErrorObjectOwned::owned(RUN_FAILED, message, Some(data)),
+            Self::Simulate(error) => told(error.code(), &self),
             Self::TooLarge(max) => {
                 let data = format!("Exceeded max limit of {max}");
                 ErrorObjectOwned::owned(TOO_LARGE, self.to_string(), Some(data))

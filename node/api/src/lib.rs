@@ -23,6 +23,7 @@ mod gate;
 mod kept;
 mod net;
 mod one_view;
+mod ots;
 mod pubsub;
 mod serving;
 mod snapshots;
@@ -154,6 +155,7 @@ fn register(methods: &mut Methods, sources: Sources) {
     debug::register(methods);
     net::register(methods);
     web3::register(methods);
+    ots::register(methods);
     forward::register_txpool(methods, &pending);
     snapshots::register(methods);
     unstable::register(methods);
@@ -161,6 +163,7 @@ fn register(methods: &mut Methods, sources: Sources) {
         let engine = Arc::new(Engine::new(Arc::clone(&methods.context), execution));
         execution::register(methods, &engine);
         trace::register(methods, &engine);
+        ots::register_traces(methods, &engine);
         if let Some(forwarding) = forwarding {
             forward::register(methods, &engine, forwarding, &pending);
         }

@@ -64,6 +64,15 @@ pub(crate) struct ApiFlags {
     /// [default: 10000].
     #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
     logs_max: Option<usize>,
+    /// Hide logs that belong to no transaction, as tools expect that know Ethereum only.
+    #[arg(
+        long,
+        env = "LOCKSTEP_ETHEREUM_STRICT",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    ethereum_strict: Option<bool>,
     /// Filters that are remembered; beyond, the one that was not asked for longest is forgotten
     /// [default: 10000].
     #[arg(long, env = "LOCKSTEP_FILTERS_LIMIT", value_name = "N")]
@@ -149,6 +158,7 @@ impl ApiFlags {
         config.call_gas_max = self.eth_call_gas_cap.or(file.eth_call_gas_cap);
         set_ms(&mut config.call_time_max, self.call_timeout_ms.or(file.call_timeout_ms));
         set(&mut config.logs_max, self.logs_max.or(file.logs_max));
+        set(&mut config.hides_system_logs, self.ethereum_strict.or(file.ethereum_strict));
         set(&mut config.filters_max, self.filters_limit.or(file.filters_limit));
         set(&mut config.fee_history_blocks_max, self.fee_history_limit.or(file.fee_history_limit));
         set(&mut config.subscriptions_max, self.subscriptions_limit.or(file.subscriptions_limit));
@@ -225,6 +235,17 @@ mod tests {
         assert_eq!(serving.response_bytes_max("a"), 1 << 20);
         assert_eq!(serving.response_bytes_max("b"), 5 << 20);
         assert!(settings.server.response_body_bytes_max > 20 << 20);
+    }
+
+    #[test]
+    fn system_logs_are_hidden_only_where_that_is_asked_for() {
+        let flags = |ethereum_strict| ApiFlags { ethereum_strict, ..ApiFlags::default() };
+        let hides = |ours: Option<bool>, file: Option<bool>| {
+            flags(ours).merged(flags(file), &mut Vec::new()).methods.hides_system_logs
+        };
+        assert!(!hides(None, None));
+        assert!(hides(None, Some(true)) && hides(Some(true), None));
+        assert!(!hides(Some(false), Some(true)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![expect(clippy::print_stdout, reason = "the seed of a failed run must be seen")]
 
-#[expect(unreachable_pub, reason = "test support")]
+#[expect(unreachable_pub, dead_code, reason = "test support")]
 mod support;
 
 mod offline;

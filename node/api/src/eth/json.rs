@@ -10,9 +10,9 @@ use crate::{call::Call, error::ApiResult};
 
 /// A block with what its parts are shown with.
 #[derive(Debug)]
-pub(super) struct BlockInfo {
+pub(crate) struct BlockInfo {
     /// Of the block.
-    pub(super) header: BlockHeader,
+    pub(crate) header: BlockHeader,
     /// The batch, once it is sealed.
     batch: Option<L1BatchNumber>,
 }
@@ -20,28 +20,28 @@ pub(super) struct BlockInfo {
 /// A place for a transaction's parts in its block. The fictive block's own share has the place of
 /// no transaction: index 0 and the zero hash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TxPlace {
+pub(crate) struct TxPlace {
     /// Index in the block.
-    pub(super) index: u32,
+    pub(crate) index: u32,
     /// Hash of the transaction.
-    pub(super) hash: B256,
+    pub(crate) hash: B256,
 }
 
 impl TxPlace {
     /// Of what the block itself emitted.
-    pub(super) const FICTIVE: Self = Self { index: 0, hash: B256::ZERO };
+    pub(crate) const FICTIVE: Self = Self { index: 0, hash: B256::ZERO };
 }
 
 impl BlockInfo {
     /// The block of `header`, as `call` sees it.
-    pub(super) fn new(call: &Call, header: BlockHeader) -> ApiResult<Self> {
+    pub(crate) fn new(call: &Call, header: BlockHeader) -> ApiResult<Self> {
         let batch = header.params.batch;
         let is_sealed = call.view.sealed_batch()?.is_some_and(|sealed| batch <= sealed);
         Ok(Self { header, batch: is_sealed.then_some(batch) })
     }
 
     /// The block, with `transactions` as given.
-    pub(super) fn block(
+    pub(crate) fn block(
         &self,
         transactions: eth::BlockTransactions,
         batch_timestamp: Option<u64>,
@@ -76,12 +76,12 @@ impl BlockInfo {
     }
 
     /// The batch, once it is sealed.
-    pub(super) fn sealed_batch(&self) -> Option<L1BatchNumber> {
+    pub(crate) fn sealed_batch(&self) -> Option<L1BatchNumber> {
         self.batch
     }
 
     /// A transaction of the block.
-    pub(super) fn transaction(
+    pub(crate) fn transaction(
         &self,
         tx: &Transaction,
         index: u32,
@@ -99,7 +99,7 @@ impl BlockInfo {
     }
 
     /// The receipt of a transaction.
-    pub(super) fn receipt(&self, tx: &Transaction, receipt: &Receipt, index: u32) -> eth::Receipt {
+    pub(crate) fn receipt(&self, tx: &Transaction, receipt: &Receipt, index: u32) -> eth::Receipt {
         let place = TxPlace { index, hash: tx.hash().0 };
         let refunded = U256::from(receipt.gas_refunded);
         eth::Receipt {
@@ -127,7 +127,7 @@ impl BlockInfo {
     }
 
     /// The events of a receipt.
-    pub(super) fn logs(&self, receipt: &Receipt, place: TxPlace) -> impl Iterator<Item = eth::Log> {
+    pub(crate) fn logs(&self, receipt: &Receipt, place: TxPlace) -> impl Iterator<Item = eth::Log> {
         let in_block = u64::from(receipt.first_event_index)..;
         (0..).zip(in_block).zip(&receipt.events).map(move |((in_tx, in_block), event)| eth::Log {
             address: event.address,

@@ -141,6 +141,9 @@ pub(crate) fn of_block(
     let transactions = call.view.transactions(number)?;
     for (index, receipt) in (0..).zip(&receipts) {
         let tx = usize::try_from(index).ok().and_then(|index| transactions.get(index));
+        if tx.is_none() && call.config.hides_system_logs {
+            continue;
+        }
         let place = tx.map_or(TxPlace::FICTIVE, |tx| TxPlace { index, hash: tx.hash().0 });
         let logs = block.logs(receipt, place);
         found.extend(logs.filter(|log| filter.matches(log.address, &log.topics)));
@@ -306,6 +309,10 @@ impl<'c> Search<'c> {
         index: u32,
         found: &mut Vec<FoundLog>,
     ) -> ApiResult<()> {
+        let hides_own_share = self.call.config.hides_system_logs;
+        if hides_own_share && index >= self.block(block)?.header.tx_count() {
+            return Ok(());
+        }
         let key =
             PartKey { generation: self.call.view.generation(), block, part: PartKind::Logs(index) };
         let part = match self.call.kept.get(&key, self.call.view.sealed_batch()?) {

@@ -11,10 +11,10 @@ mod transactions;
 
 pub use self::filters::FilterSeams;
 pub(crate) use self::{
-    blocks::header_of,
+    blocks::{batch_timestamp, header, header_of, without_transactions},
     chain::{Syncing, syncing},
     filters::register as register_filters,
-    json::waiting_transaction,
+    json::{BlockInfo, waiting_transaction},
     logs::of_block as logs_of_block,
     transactions::{raw_by_hash, receipt_of},
 };

@@ -1,11 +1,16 @@
 //! What runs calls, estimates and traces, and how many of them at once.
 
+mod blocks;
+mod bundles;
 mod ending;
 mod env;
 mod fees;
 mod overrides;
+mod parity;
 mod request;
+mod sequence;
 mod simulate;
+mod unsigned;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +23,9 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
-pub(crate) use self::{ending::data_reason, fees::pubdata_price, overrides::Overridden};
+pub(crate) use self::{
+    blocks::SimulateError, ending::data_reason, fees::pubdata_price, overrides::Overridden,
+};
 use crate::{
     call::{Call, Context, Methods},
     error::{ApiError, ApiResult},
@@ -181,4 +188,8 @@ where
 pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     fees::register(methods, engine);
     simulate::register(methods, engine);
+    bundles::register(methods, engine);
+    blocks::register(methods, engine);
+    parity::register(methods, engine);
+    unsigned::register(methods, engine);
 }

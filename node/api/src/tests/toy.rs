@@ -409,6 +409,7 @@ impl Simulator for Probe {
             pubdata: 0,
             events: Vec::new(),
             writes: Vec::new(),
+            made_bytecodes: Vec::new(),
             trace: with_trace.then(Trace::default),
         })
     }

@@ -143,6 +143,25 @@ impl World {
         serde_json::from_str(answer.get()).unwrap()
     }
 
+    /// The answer to any text.
+    pub(super) fn raw(&self, request: &str) -> String {
+        let answered = self.io.block_on(self.module.raw_json_request(request, 1));
+        match answered {
+            Ok((answer, _)) => answer.get().to_owned(),
+            // No server hands on what is no request.
+            Err(error) => {
+                json!({"error": {"code": -32_700, "message": error.to_string()}}).to_string()
+            }
+        }
+    }
+
+    /// All methods that there are.
+    pub(super) fn method_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.module.method_names().map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Asks, and lets the answer come when it comes.
     pub(super) fn start(&self, method: &str, params: &Value) -> Arc<Mutex<Option<Value>>> {
         let request =

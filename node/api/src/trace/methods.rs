@@ -67,7 +67,7 @@ fn plan(call: &Call, block: L2BlockNumber, index: Option<u32>, tracer: Tracer) -
     if header.tx_count() == 0 {
         return Ok(Plan::EmptyBlock);
     }
-    let wanted = Wanted { batch: header.params.batch, block, hash: header.hash };
+    let wanted = Wanted::of(&header);
     Ok(Plan::Traces { wanted, index, tracer })
 }
 
@@ -164,7 +164,7 @@ fn of_tx(
 
 impl Engine {
     /// Reads the chain in a job.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         name: &'static str,
         view: &OneView,
@@ -183,7 +183,7 @@ impl Engine {
 
     /// Traces of a batch with those of the wanted block among them. However many ask at once, the
     /// batch is run for one of them.
-    async fn traces(self: &Arc<Self>, wanted: &Wanted) -> ApiResult<Arc<BatchTraces>> {
+    pub(crate) async fn traces(self: &Arc<Self>, wanted: &Wanted) -> ApiResult<Arc<BatchTraces>> {
         loop {
             let (mut awaited, is_ours) = match self.traces.find(wanted) {
                 Found::Ready(traces) => return Ok(traces),

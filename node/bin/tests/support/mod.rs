@@ -1,5 +1,7 @@
 //! Processes for end-to-end tests: the recording as upstreams, and the built binary.
 
+pub mod scripted;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -26,6 +28,7 @@ impl Drop for Running {
 /// The recording, served.
 pub struct Upstreams {
     _process: Option<Running>,
+    /// URL of the main node.
     pub main_node: String,
     pub l1: String,
 }
@@ -88,6 +91,11 @@ impl Upstreams {
     /// `node` as the main node, and the same L1.
     pub fn through(&self, node: &Node) -> Self {
         Self { main_node: format!("http://{}", node.rpc), l1: self.l1.clone(), _process: None }
+    }
+
+    /// The same, with another main node in front of the recorded one.
+    pub fn with_main_node(self, url: &str) -> Self {
+        Self { main_node: url.to_owned(), ..self }
     }
 }
 

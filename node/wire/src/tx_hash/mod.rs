@@ -14,6 +14,7 @@ mod signer;
 mod typed_data;
 
 pub use self::{
+    canonical::requested_bytes,
     check::{Checked, TxMismatch, check_transaction},
     decode::{DecodeError, decode_raw, typed_data_signer},
 };

@@ -175,6 +175,10 @@ pub(crate) struct Flags {
     /// MiB of decoded programs kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_PROGRAM_CACHE_MIB", value_name = "MIB")]
     program_cache_mib: Option<usize>,
+    /// Folder with the reference node's bootloaders for calls and estimates, recognised by their
+    /// hashes. Calls and estimates need none of them; with them they differ in no unit of gas.
+    #[arg(long, env = "LOCKSTEP_BOOTLOADERS", value_name = "DIR")]
+    bootloaders: Option<PathBuf>,
     /// MiB of traces kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_TRACE_CACHE_MIB", value_name = "MIB")]
     trace_cache_mib: Option<usize>,
@@ -215,6 +219,7 @@ pub(crate) struct Settings {
     pub(crate) db_cache_bytes: usize,
     pub(crate) tree_cache_bytes: usize,
     pub(crate) program_cache_bytes: usize,
+    pub(crate) bootloaders: Option<PathBuf>,
     pub(crate) trace_cache_bytes: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -357,6 +362,7 @@ impl Settings {
             db_cache_bytes: mib(flags.db_cache_mib.or(file.db_cache_mib), 512),
             tree_cache_bytes: mib(flags.tree_cache_mib.or(file.tree_cache_mib), 256),
             program_cache_bytes: mib(flags.program_cache_mib.or(file.program_cache_mib), 256),
+            bootloaders: flags.bootloaders.or(file.bootloaders),
             trace_cache_bytes: mib(flags.trace_cache_mib.or(file.trace_cache_mib), 256),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),

@@ -1,19 +1,23 @@
 //! `GET /health` in the shape of the reference node: 200 while blocks are followed, 503 with the
-//! reason while they are not.
+//! reason while they are not. Either way it says how full the VM's caches are.
 
 use std::sync::Arc;
 
 use lockstep_io_net::{HealthAnswer, HealthHandler};
 use lockstep_replica::{Observed, Observer, Status};
+use lockstep_vm_era::VmCaches;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 
-/// Answers from what `observer` sees.
-pub(crate) fn handler(observer: Observer) -> HealthHandler {
+/// Answers from what `observer` sees and what `caches` says.
+pub(crate) fn handler(
+    observer: Observer,
+    caches: impl Fn() -> VmCaches + Send + Sync + 'static,
+) -> HealthHandler {
     Arc::new(move |path| match path {
         "/health" | "/" => match observer.observe() {
-            Ok(observed) => answer(&observed),
+            Ok(observed) => answer(&observed, caches()),
             Err(fault) => {
                 let body = json!({
                     "status": "panicked", "code": "store", "reason": fault.to_string(),
@@ -27,12 +31,20 @@ pub(crate) fn handler(observer: Observer) -> HealthHandler {
 
 /// The node as a whole, then its components. The whole is as healthy as blocks are followed: a node
 /// that is behind serves what it has.
-fn answer(observed: &Observed) -> HealthAnswer {
+fn answer(observed: &Observed, caches: VmCaches) -> HealthAnswer {
+    let VmCaches { programs, idle_machines } = caches;
     let version = env!("CARGO_PKG_VERSION");
     let mut body = json!({
         "details": {"name": "lockstep", "version": version},
         "version": version,
         "components": components(observed),
+        "caches": {
+            "programs": {
+                "count": programs.programs, "bytes": programs.bytes,
+                "bytesMax": programs.bytes_max, "hits": programs.hits, "misses": programs.misses,
+            },
+            "idleMachines": {"count": idle_machines, "countMax": VmCaches::IDLE_MACHINES_MAX},
+        },
     });
     let status = match &observed.status {
         Status::Running => {
@@ -102,7 +114,7 @@ mod tests {
     }
 
     fn said(status: Status) -> (u16, Value) {
-        let (code, _, body) = answer(&observed(status));
+        let (code, _, body) = answer(&observed(status), VmCaches::default());
         (code, serde_json::from_str(&body).unwrap())
     }
 
@@ -126,6 +138,7 @@ mod tests {
         let sync = &body["components"]["sync_state"];
         let details = json!({"is_synced": false, "main_node_block": 100, "local_block": 7});
         assert_eq!((&sync["status"], &sync["details"]), (&json!("affected"), &details));
+        assert_eq!(body["caches"]["programs"]["bytesMax"], 0);
         assert_eq!(body["components"]["state_keeper"]["details"]["l1_batch"], 2);
         assert_eq!(said(Status::Stopping).0, 503);
     }

@@ -2,6 +2,7 @@
 //! listens, and stops when asked to.
 
 mod api_config;
+mod bootloaders;
 mod config;
 mod datadir;
 mod health;

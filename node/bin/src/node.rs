@@ -17,7 +17,7 @@ use lockstep_types::{ChainId, Quirks};
 use lockstep_vm_era::{EraVm, EraVmConfig};
 use tracing::{error, info, warn};
 
-use crate::{config::Settings, health, logs, metrics, quirks};
+use crate::{bootloaders, config::Settings, health, logs, metrics, quirks};
 
 /// How long jobs that have begun may take once everything was asked to stop.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -60,10 +60,16 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> {
     let io = real_io(settings, os)?;
-    let vm = Arc::new(EraVm::new(EraVmConfig {
+    let mut vm = EraVm::new(EraVmConfig {
         mode: settings.vm,
         program_cache_bytes: settings.program_cache_bytes,
-    }));
+    });
+    if let Some(dir) = &settings.bootloaders {
+        let bootloaders = bootloaders::load(dir)?;
+        info!(count = bootloaders.len(), dir = %dir.display(), "bootloaders of the reference node");
+        vm = vm.with_bootloaders(bootloaders);
+    }
+    let vm = Arc::new(vm);
     let quirks = quirks::of_chain(ChainId(settings.l2_chain_id))?;
     let config = replica_config(settings, Arc::new(quirks));
     let opening = Replica::open(config, io.clone(), vm.clone(), vm.clone());
@@ -74,7 +80,12 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     };
 
     let servers = serve_api(settings, &replica).await?;
-    let health = serve_page(settings.health, "health", health::handler(replica.observer()));
+    let caches = {
+        let vm = vm.clone();
+        move || vm.caches()
+    };
+    let handler = health::handler(replica.observer(), caches);
+    let health = serve_page(settings.health, "health", handler);
     let health = health.await?;
     let handler = metrics::handler(replica.observer(), replica.api_stats());
     let metrics = serve_page(settings.metrics, "metrics", handler).await?;

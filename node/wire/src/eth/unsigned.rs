@@ -73,7 +73,7 @@ mod tests {
             "ec098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a7640000\
              80018080"
         );
-        assert_eq!(parts(0).unsigned(), expected);
+        assert_eq!(parts(0).unsigned()[..], expected);
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
             input: Bytes::from_static(&[0xda, 0xda]),
             ..parts(2)
         };
-        assert_eq!(fees.unsigned(), hex!("02 cd 01 09 03 07 825208 80 80 82dada c0"));
+        assert_eq!(fees.unsigned()[..], hex!("02 cd 01 09 03 07 825208 80 80 82dada c0"));
         let one_price = FilledParts { value: U256::ZERO, ..parts(1) };
         let encoded = one_price.unsigned();
         assert_eq!((encoded[0], encoded[2], encoded[encoded.len() - 1]), (1, 1, 0xc0));

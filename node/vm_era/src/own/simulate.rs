@@ -168,6 +168,7 @@ impl Simulation<'_> {
             pubdata: i64::from(caller.pubdata()),
             events: if is_done { caller.events() } else { Vec::new() },
             writes: if is_done { writes.collect() } else { Vec::new() },
+            made_bytecodes: if is_done { caller.world.made.list() } else { Vec::new() },
             trace: self.with_trace.then(|| caller.seen()),
             end,
         }

@@ -169,7 +169,6 @@ fn reap<J, T: DeserializeOwned>(child: &Child<J>) -> (Ended<T>, Duration) {
 }
 
 /// Real time, for those who wait for runs.
-#[expect(clippy::disallowed_methods, reason = "outside of runs time is real")]
 pub fn now() -> Instant {
     Instant::now()
 }

@@ -253,7 +253,6 @@ fn channels_of_tokio_and_race_work_without_its_runtime() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "it is what is looked at")]
 fn time_and_hash_maps_of_the_standard_library_belong_to_the_world() {
     let look = |seed| {
         on_simulated_thread(seed, move || {

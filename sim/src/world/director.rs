@@ -368,6 +368,7 @@ impl Director {
     }
 
     async fn is_healthy(&self, block: u32, batch: u32) -> bool {
+        let batch = self.world.upstream.last_on_l1(batch);
         self.world.head().await == Some(block)
             && (batch == 0
                 || self.world.batch_status(batch).await == Some(self.world.upstream.last_status()))

@@ -113,6 +113,18 @@ impl Upstream {
         }
     }
 
+    /// The newest batch up to `batch` whose steps are made on L1, where the node looks for them; 0:
+    /// there is none.
+    pub(super) fn last_on_l1(&self, batch: u32) -> u32 {
+        match self {
+            Self::Model(model) => {
+                let model = lock(model);
+                (1..=batch).rev().find(|batch| !model.settles_elsewhere(*batch)).unwrap_or(0)
+            }
+            Self::Era(_) => batch,
+        }
+    }
+
     /// Whether halting with `code` was right, given what was said.
     pub(super) fn may_halt(&self, code: &str) -> bool {
         match self {

@@ -74,10 +74,21 @@ fn shown_block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<ShownBl
     Ok(Some(ShownBlock(part)))
 }
 
-fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
+/// The block, without what it holds.
+pub(crate) fn without_transactions(info: &BlockInfo, batch_timestamp: Option<u64>) -> eth::Block {
+    info.block(BlockTransactions::Hashes(Vec::new()), batch_timestamp)
+}
+
+/// What a block says of itself.
+pub(crate) fn header_of(call: &Call, header: BlockHeader) -> ApiResult<eth::Header> {
+    let block = BlockInfo::new(call, header)?;
+    Ok(without_transactions(&block, batch_timestamp(call, &block)?).into())
+}
+
+/// The header of a block: no transaction is read for it.
+pub(crate) fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
     let Some(number) = call.find_block(id)? else { return Ok(None) };
-    let info = BlockInfo::new(call, call.header(number)?)?;
-    block(call, &info, false).map(|block| Some(block.into()))
+    header_of(call, call.header(number)?).map(Some)
 }
 
 fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {
@@ -95,7 +106,7 @@ fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {
 }
 
 /// When the batch of `block` was opened; shown once it is sealed.
-fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
+pub(crate) fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
     let Some(batch) = block.sealed_batch() else { return Ok(None) };
     Ok(call.view.batch(batch)?.map(|batch| batch.timestamp.0))
 }

@@ -368,10 +368,15 @@ impl Director {
     }
 
     async fn is_healthy(&self, block: u32, batch: u32) -> bool {
-        let batch = self.world.upstream.last_on_l1(batch);
-        self.world.head().await == Some(block)
-            && (batch == 0
-                || self.world.batch_status(batch).await == Some(self.world.upstream.last_status()))
+        if self.world.head().await != Some(block) {
+            return false;
+        }
+        if let Some(status) = self.world.upstream.last_status()
+            && self.world.batch_status(batch).await != Some(status)
+        {
+            return false;
+        }
+        self.world.upstream.is_at_end(&self.world.disk.image())
     }
 
     /// Writes are halted and the world is healed: if halting was right, somebody restarts the

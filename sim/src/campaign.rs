@@ -104,6 +104,7 @@ impl From<Report> for RunResult {
 pub fn run_here(scenario: &Scenario, options: &RunOptions) -> RunResult {
     let (scenario, options) = (scenario.clone(), options.clone());
     let seed = scenario.seed.0;
+    lockstep_io::planted::plant(options.mutant);
     match on_simulated_thread(seed, move || RunResult::from(world::run(&scenario, &options))) {
         Ok(result) => result,
         Err(panic) => RunResult::broken("SIM panicked", panic),

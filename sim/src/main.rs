@@ -9,7 +9,7 @@ use lockstep_sim::{
     campaign::{self, Artefacts, Job, Tally},
     ci, exhaustive,
     minimise::{self, Effort},
-    runner,
+    mutants, runner,
     scenario::{Scenario, Seed},
     serve,
     world::RunOptions,
@@ -87,6 +87,15 @@ enum Command {
         /// The first seed.
         #[arg(long, default_value = "0x1000000")]
         seed: String,
+    },
+    /// Plants bugs in the node and looks who finds them.
+    Mutants {
+        /// Only this one.
+        #[arg(long)]
+        id: Option<String>,
+        /// Seconds for each.
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
     },
     /// Serves the model chain over loopback, for a binary to follow.
     Serve {
@@ -178,6 +187,15 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
             }
             println!("{} passed, {} failed", tally.passed, tally.failed);
             Ok(tally.failed == 0 && untouched.is_empty())
+        }
+        Command::Mutants { id, seconds } => {
+            let is_wanted =
+                |mutant: &&mutants::Mutant| id.as_ref().is_none_or(|id| id == mutant.id);
+            let wanted = mutants::ALL.iter().filter(is_wanted);
+            let (caught, missed) =
+                mutants::hunt_all(wanted, Duration::from_secs(seconds), &mut say)?;
+            println!("{caught} passed, {missed} failed");
+            Ok(missed == 0)
         }
         Command::Serve { port, scenario } => {
             let scenario = match scenario {

@@ -329,6 +329,9 @@ impl Director {
         self.is_healed = true;
         let now = self.world.executor.now();
         self.world.trace.note(now, "healed");
+        if let Some(life) = &self.life {
+            self.world.executor.resume(life.life);
+        }
         self.world.net.heal();
         self.world.disk.heal();
         self.world.costs.set_cpu_factor(1);

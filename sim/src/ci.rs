@@ -82,18 +82,10 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
             counts.failed += failed;
         }
     }
-    let mut seed = plan.first.0;
-    while runner::now() < until {
-        // In portions, so that the time is looked at.
-        let seeds = seed..seed + 2_000;
-        seed = seeds.end;
-        let jobs = seeds.map(|seed| Job {
-            name: format!("seed {seed:#x}"),
-            scenario: Scenario::draw(Seed(seed)),
-            twice: seed % 20 == 0,
-        });
-        part("seeds", jobs.collect(), Some(until), plan, &mut counts, say)?;
-    }
+    let tally = campaign::seeds(plan.first, u64::MAX, Some(until), &plan.artefacts, say)?;
+    say(&format!("seeds: {} passed, {} failed\n{}", tally.passed, tally.failed, tally.table()));
+    counts.passed += tally.passed;
+    counts.failed += tally.failed;
     Ok(counts)
 }
 

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lockstep_sim::{
-    campaign::{self, Artefacts, Job, Tally},
+    campaign::{self, Artefacts, Tally},
     ci, exhaustive,
     minimise::{self, Effort},
     mutants, runner,
@@ -246,14 +246,8 @@ fn one(scenario: &Scenario, log: bool, polls: bool) -> Result<bool, Box<dyn std:
 
 fn many(first: Seed, count: u64, minutes: Option<u64>) -> Result<bool, Box<dyn std::error::Error>> {
     let until = minutes.map(|minutes| runner::now() + Duration::from_secs(minutes * 60));
-    let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
-        name: format!("seed {seed:#x}"),
-        scenario: Scenario::draw(Seed(seed)),
-        twice: seed % 20 == 0,
-    });
     let artefacts = Artefacts::in_target();
-    let tally: Tally =
-        campaign::run_all(jobs, &RunOptions::default(), until, &artefacts, &mut say)?;
+    let tally = campaign::seeds(first, count, until, &artefacts, &mut say)?;
     Ok(told(&tally))
 }
 

@@ -387,7 +387,7 @@ pub fn seeds(
         let jobs = portion.map(|seed| Job {
             name: format!("seed {seed:#x}"),
             scenario: Scenario::draw(Seed(seed)),
-            twice: seed % 20 == 0,
+            twice: seed.is_multiple_of(20),
         });
         all.merge(run_all(jobs.collect(), &RunOptions::default(), until, artefacts, say)?);
     }
@@ -431,7 +431,7 @@ pub fn era_seeds(
     let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
         name: format!("era seed {seed:#x}"),
         scenario: Scenario::draw_era(Seed(seed)),
-        twice: seed % 20 == 0,
+        twice: seed.is_multiple_of(20),
     });
     run_all(jobs.collect(), &options, until, artefacts, say).map(Some)
 }

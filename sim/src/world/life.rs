@@ -63,7 +63,7 @@ impl World {
                 *lock(&handle.open) = Some(open);
                 self.trace.note(self.executor.now(), &format!("life {} is open", handle.life));
                 self.see(&Observation::Opened { life: handle.life });
-                match replica.run(stop).await {
+                match Box::pin(replica.run(stop)).await {
                     Ok(()) => LifeEnd::Stopped,
                     Err(halted) => LifeEnd::Halted(halted.to_string()),
                 }

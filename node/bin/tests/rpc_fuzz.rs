@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![expect(clippy::print_stdout, reason = "a long run tells what it did")]
 
-#[expect(dead_code, unreachable_pub, reason = "shared with the test without a socket")]
+#[expect(unreachable_pub, reason = "shared with the test without a socket")]
 #[path = "../../api/src/tests/fuzz/generate.rs"]
 mod generate;
 #[expect(unreachable_pub, dead_code, reason = "test support")]

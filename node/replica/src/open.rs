@@ -193,7 +193,7 @@ impl Replica {
             filters: (config.api.filters_max != 0)
                 .then(|| FilterSeams { clock: io.clock.clone(), entropy: io.entropy.clone() }),
             subscriptions: Some(SubscriptionSeams { moved: moved.clone() }),
-            forwarding: Some(Forwarding { main_node: self.core.sender(), moved }),
+            forwarding: Some(Forwarding { main_node: self.core.main_node_beside(), moved }),
         };
         rpc_module_with(context, sources)
     }
@@ -231,8 +231,9 @@ impl Replica {
 }
 
 impl Core {
-    /// The main node for transactions that clients send: with limits of its own, and tried once.
-    fn sender(&self) -> MainNode {
+    /// The main node for what does not concern blocks: with limits of its own, so that nothing of
+    /// it keeps blocks from being asked for, and tried once.
+    pub(crate) fn main_node_beside(&self) -> MainNode {
         let Self { config, io, .. } = self;
         let calls = UpstreamConfig {
             chain_id: Some(config.l2_chain_id),

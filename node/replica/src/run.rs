@@ -144,7 +144,7 @@ impl Supervisor {
         let ending = Ending::new();
         let fees = FeeWatcher::new(io, self.core.main_node.clone(), self.core.fees.clone());
         let announced = self.core.announced.clone();
-        let announcements = AnnouncementWatcher::new(io, self.core.main_node.clone(), announced);
+        let announcements = AnnouncementWatcher::new(io, self.core.main_node_beside(), announced);
         let moves = tell_of_moves(executor.progress(), self.core.moved.clone());
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
         let log =

@@ -318,7 +318,9 @@ impl Run {
         if !self.due.is_empty() {
             count = count.max(1);
         }
-        let halts = self.generator.rng.gen_bool(0.15) && may_halt && count > 0;
+        // One is halted at once, so that every run has one.
+        let halts = self.generator.rng.gen_bool(0.15) || self.report.halted == 0;
+        let halts = halts && may_halt && count > 0;
         let halts_at = halts.then(|| self.generator.rng.gen_range(0..count));
         let is_traced = self.generator.rng.gen_bool(0.25);
         self.generator.starves_publishing = self.generator.rng.gen_bool(0.25);

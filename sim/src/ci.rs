@@ -130,7 +130,7 @@ fn canary(artefacts: &Artefacts) -> std::io::Result<()> {
     let how = artefacts.write(&job, &failed)?;
     let files = ["scenario.toml", "told.txt", "timeline.txt"];
     let is_there = |file: &&str| artefacts.0.join("canary").join(file).exists();
-    if !files.iter().all(|file| is_there(file)) || !how.contains("replay") {
+    if !files.iter().all(is_there) || !how.contains("replay") {
         return refuse("left no files");
     }
     Ok(())

@@ -88,6 +88,14 @@ pub enum ModelEvent {
     },
 }
 
+/// A lie that the toy can tell from the truth: its rules are the same for every version.
+fn lie(dice: &mut Dice) -> LieKind {
+    match *dice.pick(&LieKind::ALL) {
+        LieKind::B5Version => LieKind::B5Contracts,
+        other => other,
+    }
+}
+
 fn one() -> u32 {
     1
 }
@@ -150,7 +158,7 @@ impl ModelEvent {
             13 => Self::HideReceipts { ms },
             14 => Self::L1Stall { ms },
             _ => Self::Lie {
-                kind: *dice.pick(&LieKind::ALL),
+                kind: lie(dice),
                 endpoint: dice.chance(1, 2).then(|| dice.index(plan.main_node_count)),
                 ms,
                 every: *dice.pick(&[1, 2, 3]),

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entropy;
 pub mod http;
 pub mod objects;
+pub mod reports;
 pub mod runtime;
 pub mod store;
 
@@ -23,6 +24,7 @@ pub use self::{
     entropy::SeededEntropy,
     http::{Answer, ScriptedHttp},
     objects::MemoryObjects,
+    reports::MemoryReports,
     runtime::MemoryRuntime,
     store::MemoryStores,
 };
@@ -42,6 +44,8 @@ pub struct MemoryIo {
     pub http: ScriptedHttp,
     /// Snapshots: none until some are put there.
     pub objects: MemoryObjects,
+    /// What was written down for people.
+    pub reports: MemoryReports,
 }
 
 impl MemoryIo {
@@ -55,6 +59,7 @@ impl MemoryIo {
             stores: MemoryStores::new(),
             http: ScriptedHttp::refusing(),
             objects: MemoryObjects::new(),
+            reports: MemoryReports::new(),
         }
     }
 
@@ -67,6 +72,7 @@ impl MemoryIo {
             stores: Arc::new(self.stores.clone()),
             http: Arc::new(self.http.clone()),
             objects: Arc::new(self.objects.clone()),
+            reports: Arc::new(self.reports.clone()),
         }
     }
 
@@ -86,6 +92,7 @@ impl MemoryIo {
             stores: self.stores.clone(),
             http: self.http.clone(),
             objects: self.objects.clone(),
+            reports: self.reports.clone(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Clock, entropy and tasks from the operating system.
+//! Clock, entropy, tasks and files of reports from the operating system.
 //!
 //! [`OsRuntime`] owns the threads; what it gives out are handles to them. There is no policy here:
 //! who is retried, what is given up and when is decided in `node/`.
@@ -6,6 +6,7 @@
 mod clock;
 mod entropy;
 mod lane;
+mod reports;
 mod runtime;
 mod signals;
 mod tasks;
@@ -14,6 +15,7 @@ pub use self::{
     clock::OsClock,
     entropy::OsEntropy,
     lane::LaneLoad,
+    reports::FileReports,
     runtime::{OsConfig, OsError, OsRuntime},
     tasks::{OsTasks, TaskLoad},
 };

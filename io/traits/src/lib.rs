@@ -1,4 +1,4 @@
-//! The seams between the node and the world: time, chance, tasks, disk, network, objects.
+//! The seams between the node and the world: time, chance, tasks, disk, network, objects, reports.
 //!
 //! Plain traits and plain data, no logic. Implementations have no policy, no retries and no cache;
 //! what may be relied on is written here and tested by `io/conformance` against each of them.
@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod http;
 pub mod objects;
 pub mod planted;
+pub mod reports;
 pub mod store;
 pub mod tasks;
 
@@ -25,6 +26,7 @@ pub use self::{
     entropy::{DetRng, Entropy},
     http::{BodyStream, EndpointId, Http, HttpRequest, HttpResponse, NetError},
     objects::{ByteRange, ObjectError, ObjectMeta, Objects},
+    reports::{ReportError, Reports, is_report_name},
     store::{
         Dir, Durability, KeyRange, ReadStore, Scan, Schema, Seq, StoreError, StoreName, Stores,
         Table, Value, View, WriteSet, WriteStore,
@@ -50,6 +52,8 @@ pub struct Io {
     pub http: Arc<dyn Http>,
     /// Where the chain keeps its snapshots.
     pub objects: Arc<dyn Objects>,
+    /// What is written down for people.
+    pub reports: Arc<dyn Reports>,
 }
 
 /// Waits for the first of two futures and drops the other: as `tokio::select!`, but the one that

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use lockstep_io_rocks::{RocksConfig, RocksStores};
-use lockstep_store::{Views, tables};
+use lockstep_store::{Views, Writers, tables};
 use lockstep_types::keccak256;
 
 /// What to do with a data directory.
@@ -38,11 +38,18 @@ impl Datadir {
     ///
     /// If there is none, or it is in use or damaged.
     pub(crate) fn open(&self) -> anyhow::Result<Views> {
+        Ok(self.open_whole()?.0)
+    }
+
+    /// As [`open`](Self::open), with the writers that some readers want and never use.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_whole(&self) -> anyhow::Result<(Views, Writers)> {
         let opened = lockstep_store::open(&self.stores()?);
         let path = self.datadir.display();
-        let (views, _writers) =
-            opened.with_context(|| format!("cannot open the data directory {path}"))?;
-        Ok(views)
+        opened.with_context(|| format!("cannot open the data directory {path}"))
     }
 
     /// The stores in the directory.

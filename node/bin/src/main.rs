@@ -1,12 +1,18 @@
 //! The program: reads the configuration once, makes the real io, opens and runs the replica,
 //! listens, and stops when asked to.
 
+mod api_config;
+mod bootloaders;
 mod config;
 mod datadir;
 mod health;
 mod logs;
+mod metrics;
 mod node;
+mod quirks;
+mod re_execute;
 mod rollback;
+mod side_by_side;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,7 +43,10 @@ enum Command {
     /// Go back to the end of an earlier batch, to follow the chain again from there; the node must
     /// be stopped.
     Rollback(rollback::Rollback),
-    /// Check stored batches again, without a network; the node must be stopped.
+    /// Run stored batches again and compare everything that comes out with what is stored; the
+    /// node must be stopped.
+    ReExecute(re_execute::ReExecute),
+    /// Check stored batches again; the node must be stopped. Only `l1` needs a network.
     #[command(subcommand)]
     Verify(verify::Command),
 }
@@ -47,6 +56,7 @@ fn main() -> ExitCode {
         Command::Node(flags) => Settings::read(*flags).and_then(node::run),
         Command::Db(command) => datadir::run(&command),
         Command::Rollback(command) => rollback::run(&command),
+        Command::ReExecute(command) => re_execute::run(&command),
         Command::Verify(command) => verify::run(&command),
     };
     match result {

@@ -12,7 +12,7 @@ pub use self::{
     agreement::{Agreement, AgreementConfig, RootOf},
     commitments::{CommitmentOf, Commitments, CommitmentsConfig},
     l1_commits::{
-        CommitDifference, ContractSource, L1Commits, L1CommitsConfig, L1CommitsParts,
+        CommitDifference, ContractSource, L1Commits, L1CommitsConfig, L1CommitsParts, Recheck,
         SettlementLayer,
     },
 };

@@ -13,7 +13,7 @@ use lockstep_pipeline::StageError;
 use lockstep_store::{ChainIdentity, Views, Writers, codec::encode, tables};
 use lockstep_types::{
     B256, BatchCommitment, BatchHeader, ChainId, Commitment, L1BatchNumber, L2BlockNumber,
-    LeafIndex, ProtocolVersion, StateRoot, UnixSeconds, keccak256,
+    LeafIndex, ProtocolVersion, Quirk, QuirkCheck, Quirks, StateRoot, UnixSeconds, keccak256,
 };
 use lockstep_upstream::{RpcClient, UpstreamConfig};
 use serde_json::{Value, json};
@@ -86,11 +86,27 @@ type Ended = Arc<Mutex<Option<StageError>>>;
 /// A disk, a network, and time.
 pub(crate) struct World {
     pub(crate) memory: MemoryIo,
+    /// Differences that are known.
+    pub(crate) quirks: Arc<Quirks>,
     twist: Arc<Mutex<Option<Twist>>>,
     failure: Arc<Mutex<Option<Failure>>>,
 }
 
 impl World {
+    /// With a made-up table: `check` of batch `batch` is known to differ.
+    pub(crate) fn knowing(self, check: QuirkCheck, batch: u32) -> Self {
+        let quirk = Quirk {
+            chain_id: L2,
+            batch: L1BatchNumber(batch),
+            block: None,
+            transaction: None,
+            check,
+            why: "made up".to_owned(),
+            source: "https://example.org".to_owned(),
+        };
+        Self { quirks: Arc::new(Quirks::of_chain(&[quirk], L2).unwrap()), ..self }
+    }
+
     /// Headers of all batches are stored; `say` answers.
     pub(crate) fn new(
         say: impl Fn(EndpointId, &str, &Value) -> Value + Send + Sync + 'static,
@@ -104,7 +120,8 @@ impl World {
         let (reader, mut writer) = memory.stores.open(&name, &tables::schema()).unwrap();
         writer.write(set, Durability::Synced).unwrap();
         drop((reader, writer));
-        let world = Self { memory, twist: Arc::default(), failure: Arc::default() };
+        let (twist, failure) = (Arc::default(), Arc::default());
+        let world = Self { memory, quirks: Arc::default(), twist, failure };
         let (twist, failure) = (world.twist.clone(), world.failure.clone());
         let say: Say = Arc::new(say);
         world.memory.http.set_script(move |endpoint, request| {

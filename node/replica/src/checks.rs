@@ -6,13 +6,13 @@ use lockstep_checkers::{
     Commitments, ContractSource, L1Commits, L1CommitsParts, RootOf, SettlementLayer,
 };
 use lockstep_pipeline::StageError;
-use lockstep_store::{ChainView, CommitmentsWriter, L1ChecksWriter};
+use lockstep_store::{ChainIdentity, ChainView, CommitmentsWriter, L1ChecksWriter, Views};
 use lockstep_tree::{TreeStage, root_of};
 use lockstep_types::{
-    Address, B256, BatchCommitment, CommitInfo, Difference, L1BatchNumber, L2BlockNumber,
-    alloy_primitives::address,
+    Address, B256, BatchCommitment, ChainId, CommitInfo, Difference, L1BatchNumber, L2BlockNumber,
+    Quirks, alloy_primitives::address,
 };
-use lockstep_upstream::{L1, RpcClient};
+use lockstep_upstream::{L1, MainNode, RpcClient};
 
 use crate::{
     open::Core,
@@ -62,25 +62,43 @@ impl Core {
         let client = |name, endpoints: &[_]| {
             L1::new(RpcClient::new(&self.io, name, endpoints.to_vec(), config.l1_calls.clone()))
         };
-        let l1 = client("L1", &config.l1);
-        let contract = config.l1_contract.map_or(ContractSource::MainNode, ContractSource::Known);
-        let l1 = SettlementLayer { client: l1, contract };
-        let mut layers = BTreeMap::from([(self.identity.l1_chain_id, l1)]);
-        if let Some(gateway) = &config.gateway {
-            let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
-            let client = client("gateway", &gateway.endpoints);
-            layers.insert(gateway.chain_id, SettlementLayer { client, contract });
-        }
-        let parts = L1CommitsParts {
-            main_node: self.main_node.clone(),
-            layers,
-            views: self.views.clone(),
-            writer,
-            root_of: roots(),
-            difference: Arc::new(commit_difference),
-            identity: self.identity,
-        };
+        let l1 = (client("L1", &config.l1), config.l1_contract);
+        let gateway = config.gateway.as_ref();
+        let gateway = gateway.map(|at| (at.chain_id, client("gateway", &at.endpoints)));
+        let (main_node, quirks) = (self.main_node.clone(), config.quirks.clone());
+        let parts =
+            l1_commits_parts(&self.views, self.identity, main_node, l1, gateway, quirks, writer);
         L1Commits::open(&self.io, parts, l1_commits).map(Some)
+    }
+}
+
+/// What the comparison of commit transactions works with: `l1` with the chain's contract there, if
+/// the operator knows it, and a gateway.
+pub(crate) fn l1_commits_parts(
+    views: &Views,
+    identity: ChainIdentity,
+    main_node: MainNode,
+    (client, contract): (L1, Option<Address>),
+    gateway: Option<(ChainId, L1)>,
+    quirks: Arc<Quirks>,
+    writer: L1ChecksWriter,
+) -> L1CommitsParts {
+    let contract = contract.map_or(ContractSource::MainNode, ContractSource::Known);
+    let l1 = SettlementLayer { client, contract };
+    let mut layers = BTreeMap::from([(identity.l1_chain_id, l1)]);
+    if let Some((chain_id, client)) = gateway {
+        let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
+        layers.insert(chain_id, SettlementLayer { client, contract });
+    }
+    L1CommitsParts {
+        main_node,
+        layers,
+        views: views.clone(),
+        writer,
+        root_of: roots(),
+        difference: Arc::new(commit_difference),
+        identity,
+        quirks,
     }
 }
 

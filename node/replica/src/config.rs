@@ -1,14 +1,14 @@
 //! What an operator decides, gathered from the components.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use lockstep_api::ApiConfig;
+use lockstep_api::{ApiConfig, Serving};
 use lockstep_checkers::{AgreementConfig, CommitmentsConfig, L1CommitsConfig};
 use lockstep_io::EndpointId;
 use lockstep_pipeline::RetryPolicy;
 use lockstep_sync::{FetchConfig, L1StepsConfig, ReorgConfig};
 use lockstep_tree::TreeConfig;
-use lockstep_types::{Address, ChainId};
+use lockstep_types::{Address, ChainId, Quirks};
 use lockstep_upstream::UpstreamConfig;
 
 use crate::roll_back;
@@ -36,19 +36,23 @@ pub struct ReplicaConfig {
     pub commitments: Option<CommitmentsConfig>,
     /// How commit transactions are compared with L1; `None`: they are not. Needs commitments.
     pub l1_commits: Option<L1CommitsConfig>,
-    /// The chain's contract on L1, with which commit transactions are compared; `None`: the main
-    /// node names it, which could name one of its own making.
+    /// The chain's contract on L1, whose events and calls are believed, and which the main node
+    /// must name as well; `None`: what it names is believed, which could be one of its own making.
     pub l1_contract: Option<Address>,
     /// A chain other than L1 that batches may settle on.
     pub gateway: Option<GatewayConfig>,
+    /// Divergences of this chain that are known and tolerated.
+    pub quirks: Arc<Quirks>,
     /// How a reorg is looked for.
     pub reorg: ReorgConfig,
     /// A write set of a rollback is closed when it has this many changes.
     pub rollback_changes_max: usize,
     /// How the tree is kept.
     pub tree: TreeConfig,
-    /// Limits of API requests.
+    /// Limits of single API methods.
     pub api: ApiConfig,
+    /// Which API methods there are, and limits of their answers.
+    pub serving: Serving,
     /// How long steps wait before they ask again.
     pub retry: RetryPolicy,
     /// Blocks that may wait for the executor.
@@ -84,10 +88,12 @@ impl ReplicaConfig {
             l1_commits: Some(L1CommitsConfig::default()),
             l1_contract: None,
             gateway: None,
+            quirks: Arc::default(),
             reorg: ReorgConfig::default(),
             rollback_changes_max: roll_back::CHANGES_MAX,
             tree: TreeConfig::default(),
             api: ApiConfig::default(),
+            serving: Serving::default(),
             retry: RetryPolicy::default(),
             blocks_ahead_max: 64,
             sealed_batches_max: 4,

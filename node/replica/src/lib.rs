@@ -6,22 +6,31 @@
 
 #![warn(missing_docs)]
 
+mod admin;
+mod announcements;
 mod checks;
 mod config;
 mod divergence;
 mod fees;
 mod genesis;
+mod observe;
 mod open;
 mod progress;
 mod roll_back;
 mod run;
 mod verify;
 
+pub use lockstep_checkers::CommitmentsConfig;
+
 pub use self::{
     config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
+    observe::{Observed, Observer},
     open::{OpenError, Replica},
     roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},
     run::Status,
-    verify::{CommitmentCheck, VerifyError, check_commitment},
+    verify::{
+        CommitmentCheck, Finding, L1Check, L1Verifier, L1VerifierConfig, VerifyError, check_blocks,
+        check_commitment, check_numbers, check_tree,
+    },
 };

@@ -6,6 +6,7 @@
 
 use std::{pin::pin, time::Duration};
 
+use lockstep_executor::Progress;
 use lockstep_io::{BoxFuture, Stop, TaskEnd, node_select};
 use lockstep_pipeline::{Ending, Pipeline, Reaction, StageError};
 use lockstep_store::{RollbackWriter, StoreFault};
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{
-    divergence,
+    announcements::AnnouncementWatcher,
     fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
     progress::ProgressLog,
@@ -142,6 +143,9 @@ impl Supervisor {
         let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
         let fees = FeeWatcher::new(io, self.core.main_node.clone(), self.core.fees.clone());
+        let announced = self.core.announced.clone();
+        let announcements = AnnouncementWatcher::new(io, self.core.main_node_beside(), announced);
+        let moves = tell_of_moves(executor.progress(), self.core.moved.clone());
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
         let log =
             ProgressLog::new(io, log_tip, log_head, agreement.agreed(), views.clone(), config);
@@ -171,6 +175,8 @@ impl Supervisor {
             watch_over("agreement", Box::pin(agreement.run())),
             watch_over("reorg", Box::pin(detector.clone().run())),
             watch_over("fees", Box::pin(fees.run())),
+            watch_over("announcements", Box::pin(announcements.run())),
+            watch_over("moves", Box::pin(moves)),
             watch_over("progress", Box::pin(log.run())),
             watch_over("stopping", Box::pin(told_to_stop(self.stopped.clone()))),
         ];
@@ -248,7 +254,7 @@ impl Supervisor {
         };
         let pause = match self.count(&reason) {
             Ok(trouble) if stands_by_it && trouble.count >= Trouble::COUNT_MAX => {
-                return self.diverged(reason);
+                return Next::Halt(reason);
             }
             Ok(trouble) => trouble.pause(),
             Err(fault) => return Next::Halt(fault.into()),
@@ -310,17 +316,6 @@ impl Supervisor {
         Ok(self.trouble.insert(Trouble { what, count }))
     }
 
-    /// Halts because of what the main node stands by, after telling what is known of it.
-    fn diverged(&self, reason: StageError) -> Next {
-        if let StageError::RootMismatch { batch, ours, theirs } = &reason {
-            let told = divergence::report(&self.core.views.now(), *batch, *ours, *theirs);
-            if let Err(fault) = told {
-                return Next::Halt(fault.into());
-            }
-        }
-        Next::Halt(reason)
-    }
-
     /// Goes back to the end of batch `to`.
     async fn roll_back(&mut self, to: L1BatchNumber, request: Option<Request>) -> Next {
         let Some(writer) = self.rollback.take() else {
@@ -347,6 +342,7 @@ impl Supervisor {
         let next = match &done {
             Ok(rolled_back) => {
                 self.core.rolled_back.send_replace(Some(*rolled_back));
+                self.core.moved.send_modify(|moves| *moves += 1);
                 // Perhaps the tip was that of the chain that is gone.
                 self.core.tip.send_replace(None);
                 Next::Reopen
@@ -403,9 +399,28 @@ impl Supervisor {
             }
             was_running
         });
+        let requests = &mut self.requests;
+        let waiting = async {
+            self.core.report(reason).await;
+            acceptable(requests, &self.core).await
+        };
         node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => None,
-            request = acceptable(&mut self.requests, &self.core) => Some(request),
+            request = waiting => Some(request),
+        }
+    }
+}
+
+/// Says that the chain moved whenever a block has been persisted.
+async fn tell_of_moves(
+    mut progress: watch::Receiver<Progress>,
+    moved: watch::Sender<u64>,
+) -> StageError {
+    loop {
+        moved.send_modify(|moves| *moves += 1);
+        if progress.changed().await.is_err() {
+            // The executor has ended, and with it everything else does.
+            return std::future::pending().await;
         }
     }
 }

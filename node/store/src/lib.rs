@@ -8,6 +8,9 @@
 
 pub mod codec;
 pub mod error;
+pub mod frugal;
+pub mod logs;
+pub mod recent;
 pub mod rollback;
 pub mod tables;
 #[cfg(test)]
@@ -16,8 +19,11 @@ pub mod view;
 pub mod writers;
 
 pub use self::{
-    codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition},
+    codec::{ChainIdentity, LogRole, SlotInfo, StoredBytecode, TxPosition, log_rows},
     error::{StoreFault, StoreResult},
+    frugal::Shortfall,
+    logs::{LogCandidates, LogClause, LogStep},
+    recent::{Recent, RecentLoad},
     rollback::RollbackWriter,
     view::{ChainView, Views},
     writers::{
@@ -27,4 +33,4 @@ pub use self::{
 };
 
 /// Number of the layouts in [`codec`]. A data directory with another one is refused.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;

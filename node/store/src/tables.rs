@@ -62,6 +62,9 @@ tables! {
     /// Batch number → what became of comparing it with its commit transaction. Rows have no gaps.
     /// L1 checker.
     L1_CHECKS = 19, "l1_checks", None;
+    /// Prefix of a word's hash ‖ block number → which of the block's receipts hold logs with that
+    /// word, and as what. Executor, with the receipts.
+    LOG_INDEX = 20, "log_index", Some(6);
 }
 
 /// The tables of the node's store.

@@ -41,6 +41,18 @@ impl Default for L1StepsConfig {
     }
 }
 
+/// The L1 that is watched.
+#[derive(Clone, Debug)]
+pub struct WatchedL1 {
+    /// How it is asked.
+    pub client: L1,
+    /// The id that it must have.
+    pub chain_id: ChainId,
+    /// The chain's contract there, whose events are believed; `None`: the main node names it,
+    /// which could name one of its own making.
+    pub contract: Option<Address>,
+}
+
 /// Asks the main node which steps batches have made, and L1 whether that is so.
 #[derive(Debug)]
 pub struct L1StepsWatcher {
@@ -51,6 +63,8 @@ pub struct L1StepsWatcher {
     writer: StepsWriter,
     config: L1StepsConfig,
     l1_chain_id: ChainId,
+    /// The chain's contract as the operator knows it.
+    known_contract: Option<Address>,
     diamond: Option<Address>,
     is_chain_checked: bool,
     /// Where this round goes on; a round begins at the first batch that is not final and ends at
@@ -60,23 +74,23 @@ pub struct L1StepsWatcher {
 
 /// A step that the main node claims.
 #[derive(Clone, Debug)]
-struct Claimed {
-    kind: StepKind,
-    tx_hash: B256,
-    at: String,
+pub(crate) struct Claimed {
+    pub(crate) kind: StepKind,
+    pub(crate) tx_hash: B256,
+    pub(crate) at: String,
 }
 
 impl L1StepsWatcher {
-    /// A watcher of the L1 with the id that the store names.
+    /// A watcher of `l1`.
     pub fn new(
         io: &Io,
         main_node: MainNode,
-        l1: L1,
+        l1: WatchedL1,
         views: Views,
         writer: StepsWriter,
-        l1_chain_id: ChainId,
         config: L1StepsConfig,
     ) -> Self {
+        let WatchedL1 { client: l1, chain_id: l1_chain_id, contract: known_contract } = l1;
         Self {
             clock: io.clock.clone(),
             main_node,
@@ -85,6 +99,7 @@ impl L1StepsWatcher {
             writer,
             config,
             l1_chain_id,
+            known_contract,
             diamond: None,
             is_chain_checked: false,
             next: None,
@@ -171,14 +186,7 @@ impl L1StepsWatcher {
 
     async fn check_chain(&mut self) -> Result<(), StageError> {
         if !self.is_chain_checked {
-            let theirs = self.l1.chain_id().await.map_err(|error| stage_error(Peer::L1, error))?;
-            if theirs != self.l1_chain_id {
-                let detail = format!(
-                    "it is chain {theirs}, the chain settles on {}: correct --l1-url",
-                    self.l1_chain_id
-                );
-                return Err(StageError::Lie { peer: Peer::L1, detail });
-            }
+            check_chain_id(&self.l1, self.l1_chain_id).await?;
             self.is_chain_checked = true;
         }
         Ok(())
@@ -190,6 +198,14 @@ impl L1StepsWatcher {
             None => {
                 let diamond = self.main_node.main_contract().await;
                 let diamond = diamond.map_err(|error| stage_error(Peer::MainNode, error))?;
+                if let Some(known) = self.known_contract.filter(|known| *known != diamond) {
+                    let detail = format!(
+                        "it says that the chain's contract on L1 is {diamond}, --l1-contract says \
+                         {known}: correct --l1-contract if you know that it is the other, else \
+                         --main-node-url"
+                    );
+                    return Err(StageError::Lie { peer: Peer::MainNode, detail });
+                }
                 self.diamond = Some(diamond);
                 Ok(diamond)
             }
@@ -222,15 +238,13 @@ impl L1StepsWatcher {
         claims: &[Claimed],
         evidence: &Evidence<'_>,
     ) -> Result<BatchSteps, StageError> {
-        let claim = view.claim(number)?;
-        let root = claim.and_then(|claim| claim.root).map(|root| root.0);
-        let commitment = claim.and_then(|claim| claim.commitment).map(|commitment| commitment.0);
+        let (root, commitment) = expected(view, number)?;
         let mut steps = BatchSteps::default();
         for claimed in claims {
             let finality = match evidence.of(claimed, number, root, commitment) {
                 Ok(Some(finality)) => finality,
                 Ok(None) => {
-                    debug!(l1_batch = number.0, kind = ?claimed.kind, "L1 does not show the step yet");
+                    debug!(l1_batch = number.0, kind = ?claimed.kind, "the step cannot be seen on L1 yet");
                     continue;
                 }
                 Err(detail) => {
@@ -252,6 +266,28 @@ impl L1StepsWatcher {
         }
         Ok(steps)
     }
+}
+
+/// Root and commitment that the events of a batch must name, as far as they are known.
+pub(crate) fn expected(
+    view: &ChainView,
+    number: L1BatchNumber,
+) -> Result<(Option<B256>, Option<B256>), StageError> {
+    let claim = view.claim(number)?;
+    let root = claim.and_then(|claim| claim.root).map(|root| root.0);
+    let announced = claim.and_then(|claim| claim.commitment);
+    // What was computed here is worth more than what somebody says.
+    let ours = view.commitment(number)?.map(|ours| ours.commitment);
+    Ok((root, ours.or(announced).map(|commitment| commitment.0)))
+}
+
+pub(crate) async fn check_chain_id(l1: &L1, expected: ChainId) -> Result<(), StageError> {
+    let theirs = l1.chain_id().await.map_err(|error| stage_error(Peer::L1, error))?;
+    if theirs == expected {
+        return Ok(());
+    }
+    let detail = format!("it is chain {theirs}, the chain settles on {expected}: correct --l1-url");
+    Err(StageError::Lie { peer: Peer::L1, detail })
 }
 
 /// A step that was final once stays so, whatever an L1 endpoint that is behind says later.
@@ -286,28 +322,36 @@ fn first_not_final(view: &ChainView, agreed: L1BatchNumber) -> Result<L1BatchNum
 
 /// What L1 said, for a number of claims.
 #[derive(Debug)]
-struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// Sorted.
-    hashes: &'a [B256],
+    pub(crate) hashes: &'a [B256],
     /// In the order of `hashes`.
-    receipts: &'a [Option<L1Receipt>],
-    tags: L1Tags,
-    diamond: Address,
+    pub(crate) receipts: &'a [Option<L1Receipt>],
+    pub(crate) tags: L1Tags,
+    pub(crate) diamond: Address,
 }
 
 impl Evidence<'_> {
-    /// How sure the claimed step is; `None` if L1 does not have the transaction.
+    /// How sure the claimed step is; `None` if L1 does not have the transaction, or if it is not
+    /// known yet what its event must say.
     ///
     /// # Errors
     ///
     /// What is wrong with the transaction.
-    fn of(
+    pub(crate) fn of(
         &self,
         claimed: &Claimed,
         number: L1BatchNumber,
         root: Option<B256>,
         commitment: Option<B256>,
     ) -> Result<Option<Finality>, &'static str> {
+        let is_needed = match claimed.kind {
+            StepKind::Commit | StepKind::Execute => true,
+            StepKind::Prove => false,
+        };
+        if is_needed && (root.is_none() || commitment.is_none()) {
+            return Ok(None); // Nothing to hold the event against yet.
+        }
         let position = self.hashes.binary_search(&claimed.tx_hash).ok();
         let receipt = position.and_then(|position| self.receipts.get(position)?.as_ref());
         let Some(receipt) = receipt else { return Ok(None) };
@@ -353,8 +397,8 @@ fn is_of(
     let number = U256::from(number.0);
     match kind {
         StepKind::Commit | StepKind::Execute => {
-            let same_commitment = commitment.is_none() || topic(3) == commitment;
-            as_number(1) == Some(number) && topic(2) == root && same_commitment
+            let known = root.is_some() && commitment.is_some();
+            known && as_number(1) == Some(number) && topic(2) == root && topic(3) == commitment
         }
         StepKind::Prove => {
             as_number(1).is_some_and(|before| before < number)

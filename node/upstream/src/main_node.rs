@@ -5,13 +5,14 @@ use lockstep_types::{
     ProtocolVersion,
 };
 use lockstep_wire::{
-    SyncBlock, WireError,
+    Announced, SyncBlock, WireError,
     en::{GenesisConfig, ProtocolVersionInfo, ZksProtocolVersion},
     quantity::{self, lenient::Lenient},
     zks::{BlockDetails, L1BatchDetails},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
+use tracing::debug;
 
 use crate::{
     RpcClient, UpstreamError,
@@ -127,6 +128,32 @@ impl MainNode {
         self.rpc.ask(plain("zks_getFeeParams", json!([]))).await
     }
 
+    /// Asks for everything that only a main node can say, and puts it in `said`. What the main node
+    /// refuses, or says in a way that cannot be read, stays as it was: older ones do not have all
+    /// of it, and nothing that is verified depends on it.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: what came before is in `said`, the rest is to be asked for again.
+    pub async fn learn_announced(&self, said: &mut Announced) -> Result<(), UpstreamError> {
+        for method in Announced::METHODS {
+            match self.rpc.call(method, json!([])).await {
+                Ok(result) => {
+                    if let Err(error) = said.learn(method, result.get()) {
+                        tracing::warn!(method, %error, "the main node's answer cannot be read");
+                    }
+                }
+                Err(error @ UpstreamError::Unavailable { .. }) => return Err(error),
+                Err(
+                    error @ (UpstreamError::Rejected { .. }
+                    | UpstreamError::Malformed { .. }
+                    | UpstreamError::Lie { .. }),
+                ) => tracing::debug!(method, %error, "the main node does not say"),
+            }
+        }
+        Ok(())
+    }
+
     /// Address of the chain's diamond proxy on L1.
     pub async fn main_contract(&self) -> Result<Address, UpstreamError> {
         self.rpc.ask(plain("zks_getMainContract", json!([]))).await
@@ -237,6 +264,42 @@ impl MainNode {
                 | UpstreamError::Lie { .. },
             ) => self.rpc.ask(older_version_info(version)).await,
         }
+    }
+
+    /// Hands a signed transaction on; gives the hash under which the main node took it.
+    ///
+    /// Asking again is harmless: the main node says then that it knows the transaction.
+    pub async fn send_raw_transaction(&self, raw: &Bytes) -> Result<B256, UpstreamError> {
+        self.rpc.ask(plain("eth_sendRawTransaction", json!([raw]))).await
+    }
+
+    /// As [`send_raw_transaction`](Self::send_raw_transaction), and gives what running it gave, as
+    /// the main node puts it.
+    pub async fn send_for_output(&self, raw: &Bytes) -> Result<Box<RawValue>, UpstreamError> {
+        self.rpc.call("unstable_sendRawTransactionWithDetailedOutput", json!([raw])).await
+    }
+
+    /// What the main node says of its chain by [`Announced::METHODS`], put into `announced`.
+    /// Methods that it does not have, or whose answer cannot be read, change nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::Unavailable`] if it does not answer.
+    pub async fn announcements(&self, announced: &mut Announced) -> Result<(), UpstreamError> {
+        let calls = Announced::METHODS.iter().map(|method| (*method, json!([]))).collect();
+        let answers = self.rpc.call_many(calls).await;
+        for (method, answer) in Announced::METHODS.iter().zip(answers) {
+            match answer {
+                Ok(result) => {
+                    if let Err(error) = announced.learn(method, result.get()) {
+                        debug!(method, %error, "the main node says something that cannot be read");
+                    }
+                }
+                Err(error @ UpstreamError::Unavailable { .. }) => return Err(error),
+                Err(error) => debug!(method, %error, "the main node does not say it"),
+            }
+        }
+        Ok(())
     }
 
     /// All answers, or the first error.

@@ -37,7 +37,7 @@ use crate::{
     batch::EraBatch,
     facts::{FactBatch, ShadowBatch},
     machine::MachineKind,
-    own::{KnownMessengers, Layout, OwnBatch, Programs, Shared, Simulation},
+    own::{Idle, KnownMessengers, Layout, OwnBatch, Programs, Shared, Simulation},
 };
 
 /// Which machines run a batch.
@@ -86,6 +86,20 @@ impl Default for EraVm {
     }
 }
 
+/// How full the caches are that batches and calls share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VmCaches {
+    /// Decoded programs.
+    pub programs: ProgramCacheStats,
+    /// Machines that wait for a call or estimate. Each takes 5 MB at most, usually much less.
+    pub idle_machines: usize,
+}
+
+impl VmCaches {
+    /// Bound for `idle_machines`.
+    pub const IDLE_MACHINES_MAX: usize = own::IDLE_MAX;
+}
+
 /// What runs a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runner {
@@ -101,7 +115,7 @@ impl EraVm {
     pub fn new(config: EraVmConfig) -> Self {
         let programs = Arc::new(Programs::new(config.program_cache_bytes));
         let messengers = Arc::new(KnownMessengers::default());
-        let shared = Shared { programs, messengers };
+        let shared = Shared { programs, messengers, idle: Arc::new(Idle::default()) };
         Self { mode: config.mode, shared, bootloaders: Arc::default() }
     }
 
@@ -111,9 +125,10 @@ impl EraVm {
         self
     }
 
-    /// How full the cache of programs is.
-    pub fn program_cache(&self) -> ProgramCacheStats {
-        self.shared.programs.stats()
+    /// How full the caches are.
+    pub fn caches(&self) -> VmCaches {
+        let Shared { programs, idle, messengers: _ } = &self.shared;
+        VmCaches { programs: programs.stats(), idle_machines: idle.len() }
     }
 
     /// What runs batches of `version`, and what it is compared with. `None` if nothing can.
@@ -210,8 +225,8 @@ impl EraVm {
         stop: &'a Stop,
     ) -> Result<Simulation<'a>, VmError> {
         let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
-        let (programs, bootloaders) = (&self.shared.programs, &*self.bootloaders);
-        Ok(Simulation { layout, env, tx, programs, bootloaders, with_trace, stop })
+        let (shared, bootloaders) = (&self.shared, &*self.bootloaders);
+        Ok(Simulation { layout, env, tx, shared, bootloaders, with_trace, stop })
     }
 }
 

@@ -333,10 +333,10 @@ mod tests {
         let chain = ChainId(271);
         let mut dice = Dice::new(3, "txs");
         for serial in 0..20 {
-            check_transaction(&priority_op(1, serial, mix), chain).unwrap();
+            drop(check_transaction(&priority_op(1, serial, mix), chain).unwrap());
             let index = low_byte(serial) % ACCOUNTS;
-            check_transaction(&signed(&mut dice, chain, index, serial, mix), chain).unwrap();
+            drop(check_transaction(&signed(&mut dice, chain, index, serial, mix), chain).unwrap());
         }
-        check_transaction(&upgrade(ProtocolVersion(29)), chain).unwrap();
+        drop(check_transaction(&upgrade(ProtocolVersion(29)), chain).unwrap());
     }
 }

@@ -35,7 +35,7 @@ impl ReadStore for SimReader {
         let inner = self.inner.view();
         let words = [inner.seq().0];
         self.disk.trace(&TraceEvent::Call { kind: "view", words: &words, bytes: &[] });
-        Box::new(SimView { disk: self.disk.clone(), life: self.life, inner })
+        Box::new(SimView { disk: self.disk.clone(), life: self.life, inner, cached: false })
     }
 
     fn table_bytes(&self) -> Vec<(Table, u64)> {
@@ -48,6 +48,8 @@ struct SimView {
     disk: Disk,
     life: Life,
     inner: Box<dyn View>,
+    /// Shows only what is in memory: by chance, three rows in four.
+    cached: bool,
 }
 
 impl fmt::Debug for SimView {
@@ -57,6 +59,13 @@ impl fmt::Debug for SimView {
 }
 
 impl SimView {
+    fn before_read(&self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        if self.cached && self.disk.state().rng.next_u32().is_multiple_of(4) {
+            return Err(StoreError::NotInMemory);
+        }
+        self.disk.read_fault(self.life, table, key)
+    }
+
     fn trace(&self, kind: &'static str, table: Table, key: &[u8], value: Option<&Value>) {
         let index = u64::try_from(table.index).unwrap_or(u64::MAX);
         let content = value.map_or(0, |value| hash_words(&[1], value));
@@ -70,7 +79,7 @@ impl View for SimView {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.disk.read_fault(self.life, table, key)?;
+        self.before_read(table, key)?;
         let value = self.inner.get(table, key)?;
         self.trace("get", table, key, value.as_ref());
         Ok(value)
@@ -78,7 +87,7 @@ impl View for SimView {
 
     fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Value>>, StoreError> {
         for key in keys {
-            self.disk.read_fault(self.life, table, key)?;
+            self.before_read(table, key)?;
         }
         let values = self.inner.multi_get(table, keys)?;
         for (key, value) in keys.iter().zip(&values) {
@@ -90,10 +99,16 @@ impl View for SimView {
     fn scan(&self, table: Table, range: KeyRange, dir: Dir) -> Scan<'_> {
         Box::new(self.inner.scan(table, range, dir).map(move |row| {
             let (key, value) = row?;
-            self.disk.read_fault(self.life, table, &key)?;
+            self.before_read(table, &key)?;
             self.trace("scan", table, &key, Some(&value));
             Ok((key, value))
         }))
+    }
+
+    fn in_memory(&self) -> Option<Box<dyn View>> {
+        let inner = self.inner.in_memory()?;
+        let (disk, life) = (self.disk.clone(), self.life);
+        Some(Box::new(Self { disk, life, inner, cached: true }))
     }
 }
 
@@ -122,7 +137,7 @@ impl SimWriter {
         let (fault, is_there) = {
             let mut state = self.disk.state();
             let fault = state.faults.on_write(now).err();
-            let is_there = fault.is_none() || state.rng.next_u32() % 2 == 0;
+            let is_there = fault.is_none() || state.rng.next_u32().is_multiple_of(2);
             (fault, is_there)
         };
         self.poisoned = fault.is_some();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc;
 use lockstep_io::Io;
-use lockstep_io_memory::{MemoryObjects, MemoryStores};
+use lockstep_io_memory::{MemoryObjects, MemoryReports, MemoryStores};
 use lockstep_vm::{Simulator, Vm};
 
 pub use self::report::{Report, RunOptions};
@@ -48,6 +48,7 @@ pub(crate) struct World {
     wall: Wall,
     costs: TaskCosts,
     signals: mpsc::UnboundedSender<Signal>,
+    reports: MemoryReports,
     canary: bool,
     expected_digest: Option<u64>,
     current: Arc<Mutex<Option<LifeHandle>>>,
@@ -87,6 +88,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Report {
         wall: Wall::default(),
         costs,
         signals,
+        reports: MemoryReports::new(),
         canary: options.canary,
         expected_digest: options.expected_digest,
         current: Arc::default(),
@@ -131,6 +133,7 @@ impl World {
             stores: Arc::new(self.disk.of_life(life)),
             http: Arc::new(self.net.clone()),
             objects: Arc::new(MemoryObjects::new()),
+            reports: Arc::new(self.reports.clone()),
         }
     }
 

@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use lockstep_io::{Clock, Io, node_select};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainView, ClaimsWriter, Views};
-use lockstep_types::{BatchClaim, Commitment, L1BatchNumber, StateRoot};
+use lockstep_types::{BatchClaim, Commitment, L1BatchNumber, QuirkCheck, Quirks, StateRoot};
 use lockstep_upstream::{MainNode, UpstreamError};
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// How roots are compared.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,8 @@ pub struct Agreement {
     /// The newest batch in the tree.
     rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
     root_of: RootOf,
+    /// Differences that are known.
+    quirks: Arc<Quirks>,
     agreed: watch::Sender<L1BatchNumber>,
     /// A batch with another commitment at the main node, and how often that was read.
     doubt: Option<(L1BatchNumber, u32)>,
@@ -79,6 +81,7 @@ impl Agreement {
         writer: ClaimsWriter,
         rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
         root_of: RootOf,
+        quirks: Arc<Quirks>,
         config: AgreementConfig,
     ) -> Result<Self, StageError> {
         // Genesis was compared before it was stored.
@@ -91,6 +94,7 @@ impl Agreement {
             config,
             rooted,
             root_of,
+            quirks,
             agreed: watch::Sender::new(agreed),
             doubt: None,
         })
@@ -159,7 +163,7 @@ impl Agreement {
                 lockstep_io::planted!("X14", theirs, theirs.or(Some(StateRoot::default())));
             let Some(theirs) = theirs else { break };
             let Some(ours) = (self.root_of)(&view, number)? else { break };
-            if ours != theirs {
+            if ours != theirs && !self.is_known(QuirkCheck::Root, number) {
                 // The batches before it are agreed on all the same.
                 mismatch = Some(StageError::RootMismatch { batch: number, ours, theirs });
                 break;
@@ -261,6 +265,7 @@ impl Agreement {
                     Some(theirs) if *theirs == ours => {
                         corrected.push(BatchClaim { commitment: Some(ours), ..claim });
                     }
+                    Some(_) if self.is_known(QuirkCheck::Commitment, claim.number) => {}
                     Some(theirs) => {
                         let (batch, theirs) = (claim.number, *theirs);
                         mismatch = Some(StageError::CommitmentMismatch { batch, ours, theirs });
@@ -278,6 +283,16 @@ impl Agreement {
             Some(mismatch) => self.doubt(compared.map_or(first, L1BatchNumber::next), mismatch),
             None => Ok(compared == Some(newest)),
         }
+    }
+
+    /// Whether it is known that `check` differs for `batch`. Says so if it is.
+    fn is_known(&self, check: QuirkCheck, batch: L1BatchNumber) -> bool {
+        let known = self.quirks.of_batch(check, batch);
+        if let Some(quirk) = known {
+            let (why, source) = (&quirk.why, &quirk.source);
+            info!(l1_batch = batch.0, ?check, why, source, "a known divergence is tolerated");
+        }
+        known.is_some()
     }
 
     /// Notes that the commitment of `batch` differs, and waits for the next read.

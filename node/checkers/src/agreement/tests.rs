@@ -32,6 +32,7 @@ fn start(world: World, computed: u32) -> Run {
         writers.claims,
         rooted.subscribe(),
         root_of(),
+        world.quirks.clone(),
         AgreementConfig::default(),
     )
     .unwrap();
@@ -169,4 +170,19 @@ fn a_main_node_that_is_down_is_waited_for() {
     run.world.be_honest();
     run.world.sleep(120);
     assert_eq!((run.end(), run.compared()), (None, Some(BATCHES)));
+}
+
+#[test]
+fn a_known_divergence_of_the_main_node_is_tolerated_and_no_other() {
+    for (field, check) in [("rootHash", QuirkCheck::Root), ("commitment", QuirkCheck::Commitment)] {
+        let world = with_3(field, json!(LIE)).knowing(check, 3);
+        let run = start(world, BATCHES);
+        run.world.sleep(60);
+        assert_eq!((run.end(), run.compared()), (None, Some(BATCHES)), "{field}");
+
+        let world = with_3(field, json!(LIE)).knowing(check, 2);
+        let run = start(world, BATCHES);
+        run.world.sleep(60);
+        assert!(run.end().is_some(), "{field}: batch 2 is batch 3 is not");
+    }
 }

@@ -11,7 +11,8 @@ use lockstep_io::{Clock, Io, TaskEnd, Tasks};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainIdentity, ChainView, L1ChecksWriter, Views};
 use lockstep_types::{
-    Address, B256, ChainId, CommitInfo, Difference, Finality, L1BatchNumber, L1Check,
+    Address, B256, ChainId, CommitInfo, Difference, Finality, L1BatchNumber, L1Check, QuirkCheck,
+    Quirks,
 };
 use lockstep_upstream::{L1, L1Receipt, L1Transaction, MainNode, UpstreamError};
 use tokio::sync::watch;
@@ -94,6 +95,7 @@ pub struct L1Commits {
     difference: CommitDifference,
     config: L1CommitsConfig,
     identity: ChainIdentity,
+    quirks: Arc<Quirks>,
     /// Settlement layers whose chain ids are as configured, with the chain's contract there.
     targets: BTreeMap<ChainId, Target>,
     doubt: Option<Doubt>,
@@ -139,6 +141,8 @@ pub struct L1CommitsParts {
     pub difference: CommitDifference,
     /// The chain.
     pub identity: ChainIdentity,
+    /// Differences that are known.
+    pub quirks: Arc<Quirks>,
 }
 
 impl std::fmt::Debug for L1CommitsParts {
@@ -158,8 +162,16 @@ impl L1Commits {
         parts: L1CommitsParts,
         config: L1CommitsConfig,
     ) -> Result<Self, StageError> {
-        let L1CommitsParts { main_node, layers, views, writer, root_of, difference, identity } =
-            parts;
+        let L1CommitsParts {
+            main_node,
+            layers,
+            views,
+            writer,
+            root_of,
+            difference,
+            identity,
+            quirks,
+        } = parts;
         // Genesis is never committed.
         let checked = views.now().newest_l1_check()?.unwrap_or(L1BatchNumber(0));
         Ok(Self {
@@ -173,6 +185,7 @@ impl L1Commits {
             difference,
             config,
             identity,
+            quirks,
             targets: BTreeMap::new(),
             doubt: None,
             warned_of: None,
@@ -244,6 +257,10 @@ impl L1Commits {
             let ours = self.ours(&view, number)?;
             let found = self.compare(&ours, receipt, transaction, target).await?;
             if let Some(found) = found {
+                if self.is_known(number, &found) {
+                    equal.push((number, L1Check::Tolerated { tx_hash }));
+                    continue;
+                }
                 difference = Some((ours, tx_hash, found));
                 break;
             }
@@ -451,6 +468,51 @@ impl L1Commits {
         })?
     }
 
+    /// Whether it is known that the commit transaction of `batch` differs. Says so if it is.
+    fn is_known(&self, batch: L1BatchNumber, difference: &Difference) -> bool {
+        let known = self.quirks.of_batch(QuirkCheck::L1Commit, batch);
+        if let Some(quirk) = known {
+            let (why, source) = (&quirk.why, &quirk.source);
+            info!(l1_batch = batch.0, %difference, why, source, "a known divergence is tolerated");
+        }
+        known.is_some()
+    }
+
+    /// Compares the commit transaction of a batch again, as its stored commit step names it.
+    /// Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Unavailable`] if the settlement layer does not show the transaction, and
+    /// [`StageError::Store`] or [`StageError::Inconsistent`] for what is stored.
+    pub async fn recheck(&mut self, number: L1BatchNumber) -> Result<Recheck, StageError> {
+        let view = self.views.now();
+        let Some(step) = view.steps(number)?.commit else { return Ok(Recheck::NoStep) };
+        let tx_hash = step.tx_hash;
+        if view.commitment(number)?.is_none() {
+            return Ok(Recheck::NoCommitment);
+        }
+        if !self.layers.contains_key(&step.chain_id) {
+            return Ok(Recheck::Elsewhere { chain: step.chain_id });
+        }
+        let target = self.target(step.chain_id).await?;
+        let unseen = || StageError::Unavailable {
+            peer: Peer::L1,
+            detail: format!("it does not show transaction {tx_hash} of batch {number} in full"),
+        };
+        let layer = self.layers.get(&step.chain_id).ok_or_else(unseen)?;
+        let receipt = layer.client.receipts(&[tx_hash]).await.map_err(of_l1)?;
+        let transaction = layer.client.transactions(&[tx_hash]).await.map_err(of_l1)?;
+        let receipt = receipt.into_iter().flatten().next().ok_or_else(unseen)?;
+        let transaction = transaction.into_iter().flatten().next().ok_or_else(unseen)?;
+        let ours = self.ours(&view, number)?;
+        Ok(match self.compare(&ours, &receipt, &transaction, target).await? {
+            None => Recheck::Equal,
+            Some(difference) if self.is_known(number, &difference) => Recheck::Tolerated,
+            Some(difference) => Recheck::Differs { tx_hash, difference },
+        })
+    }
+
     /// Notes a difference.
     ///
     /// # Errors
@@ -487,6 +549,31 @@ impl L1Commits {
         }
         Ok(())
     }
+}
+
+/// What comparing a commit transaction again gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recheck {
+    /// No commit step is stored.
+    NoStep,
+    /// The batch's own commitment is not stored.
+    NoCommitment,
+    /// It is committed on a chain that nobody is asked about.
+    Elsewhere {
+        /// That chain.
+        chain: ChainId,
+    },
+    /// Everything is equal.
+    Equal,
+    /// It differs, and that is known.
+    Tolerated,
+    /// It differs.
+    Differs {
+        /// The commit transaction.
+        tx_hash: B256,
+        /// The first field that differs.
+        difference: Difference,
+    },
 }
 
 /// The leading batches that are on `chain`, with their transactions.

@@ -170,6 +170,7 @@ fn start_with(
         root_of: root_of(),
         difference: difference(),
         identity: identity(),
+        quirks: world.quirks.clone(),
     };
     let checker = L1Commits::open(&world.memory.io(), parts, L1CommitsConfig::default()).unwrap();
     let checked = checker.checked();
@@ -655,4 +656,27 @@ fn no_lie_about_where_a_batch_was_committed_makes_it_equal() {
         assert_eq!(found, expected, "{field} {value}");
         println!("details  {field:14} {value} {found:?}");
     }
+}
+
+#[test]
+fn a_known_divergence_from_l1_is_tolerated_and_stored_as_that() {
+    let lying = || {
+        let world = World::new(say);
+        world.twist(move |_, method, params, result| {
+            if method == "eth_getTransactionReceipt" && is_of_batch_3(params) {
+                result["logs"] = json!([]);
+            }
+        });
+        world
+    };
+    let world = lying().knowing(QuirkCheck::L1Commit, 3);
+    let run = start(world, final_on_l1, false);
+    run.world.sleep(60);
+    assert_eq!((run.end(), run.checked()), (None, BATCHES));
+    assert_eq!(run.stored()[2], Some(L1Check::Tolerated { tx_hash: tx_hash(3) }));
+
+    let world = lying().knowing(QuirkCheck::Root, 3);
+    let run = start(world, final_on_l1, false);
+    run.world.sleep(60);
+    assert_halted(&run, "another check is known to differ");
 }

@@ -6,7 +6,7 @@ use lockstep_types::{BatchSteps, Finality, StepKind};
 use serde_json::{Value, json};
 
 use crate::support::{
-    upstream::{FIRST_L1_BLOCK, step_hash},
+    upstream::{FIRST_L1_BLOCK, diamond, step_hash},
     world::{BATCHES, World},
 };
 
@@ -151,4 +151,42 @@ fn another_l1_leaves_statuses_unknown_and_blocks_go_on() {
     assert_eq!(running.batch(BATCH)["status"], json!("sealed"));
     let rows = world.dump(Some(running));
     assert_eq!((rows["steps"].len(), rows["claims"].len()), (0, BATCHES as usize));
+}
+
+#[test]
+fn a_step_waits_until_its_commitment_is_known() {
+    let mut world = World::new();
+    world.upstream.twist(|method, _, result| {
+        if method == "zks_getL1BatchDetails" && !result.is_null() {
+            result["commitment"] = Value::Null;
+        }
+    });
+    let running = world.start();
+    running.follow_to(world.upstream.chain.tip());
+    world.sleep(Duration::from_secs(60));
+    let shown = running.batch(BATCH);
+    assert_eq!(shown["commitTxHash"], Value::Null, "any event would do: {shown}");
+    assert!(shown["proveTxHash"].is_string(), "its event names no commitment: {shown}");
+    world.upstream.be_honest();
+    world.sleep(Duration::from_secs(60));
+    assert!(world.steps(running, BATCH).is_final());
+}
+
+#[test]
+fn a_main_node_that_names_another_contract_than_the_operator_is_not_believed() {
+    let known = lockstep_types::Address::repeat_byte(7);
+    let mut world = World::new();
+    world.config.l1_contract = Some(known);
+    let running = world.start();
+    running.follow_to(world.upstream.chain.tip());
+    world.sleep(Duration::from_secs(60));
+    assert_eq!(running.halted(), None, "blocks go on");
+    assert_eq!(world.steps(running, BATCH), BatchSteps::default());
+
+    let mut world = World::new();
+    world.config.l1_contract = Some(serde_json::from_value(diamond()).unwrap());
+    let running = world.start();
+    running.follow_to(world.upstream.chain.tip());
+    world.sleep(Duration::from_secs(60));
+    assert!(world.steps(running, BATCH).is_final());
 }

@@ -193,6 +193,16 @@ fn lies_about_a_commit_transaction_halt_writes_and_what_was_checked_before_stays
         assert_eq!(code, "l1_mismatch", "{reason}");
         assert!(reason.contains("batch 2") && reason.contains(field), "{field}: {reason}");
         assert_eq!(running.head(), TIP, "what is stored is served");
+        world.sleep(Duration::from_secs(10));
+        let reports = world.memory.reports.all();
+        let of_field = |(_, text): (&String, &Vec<u8>)| {
+            let bundle: Value = serde_json::from_slice(text).unwrap();
+            bundle["difference"]["field"] == json!(field)
+                && bundle["l1Transaction"] == json!(step_hash("commit", LIED_ABOUT))
+                && bundle["batch"] == json!(LIED_ABOUT)
+                && bundle["stored"]["commitment"]["commitment"].is_string()
+        };
+        assert_eq!(reports.iter().filter(|report| of_field(*report)).count(), 1, "{field}");
         let rows = world.dump(Some(running));
         assert_eq!(checks(&rows).len(), 1, "{field}");
     }

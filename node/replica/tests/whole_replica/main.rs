@@ -8,10 +8,12 @@ mod support;
 
 mod block_lies;
 mod commitments;
+mod divergence;
 mod follow;
 mod genesis;
 mod l1;
 mod l1_commits;
 mod reorg;
 mod roots;
+mod subscriptions;
 mod weather;

@@ -3,6 +3,7 @@
 use lockstep_types::{
     Address, B256, BytecodeHash, Bytes, ChainId, L1BatchNumber, L2BlockNumber, ProtocolVersion,
 };
+use lockstep_wire::Announced;
 
 use super::*;
 use crate::MainNode;
@@ -282,4 +283,42 @@ fn a_protocol_version_is_asked_for_by_the_older_method_if_the_newer_one_fails() 
     let unknown = error(-32_601, "Method not found");
     assert_eq!(ask(unknown.clone(), result(Value::Null)), Ok(None));
     assert!(matches!(ask(unknown.clone(), unknown), Err(UpstreamError::Rejected { .. })));
+}
+
+#[test]
+fn what_the_main_node_does_not_say_stays_as_it_was() {
+    let address = Address::repeat_byte(5);
+    let (world, main_node) = saying(move |method, _| match method {
+        "zks_getMainContract" => result(address.to_string()),
+        "zks_getBridgehubContract" => json!({"result": null}),
+        "zks_getL2Multicall3" => result("not an address"),
+        "en_whitelistedTokensForAA" => json!({"result": [address]}),
+        _ => error(-32_601, "Method not found"),
+    });
+    let before = Announced {
+        bridgehub: Some(address),
+        multicall3: Some(address),
+        base_token: Some(address),
+        ..Announced::default()
+    };
+    let mut said = before.clone();
+    world.memory.block_on(main_node.learn_announced(&mut said)).unwrap();
+    let expected = Announced {
+        bridgehub: None,
+        main_contract: Some(address),
+        tokens_for_aa: vec![address],
+        ..before
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_silent_main_node_says_nothing_more() {
+    let world = World::new();
+    world.serve(|_, _| Err(NetError::Connect("down".to_owned())));
+    let main_node = main_node(&world, 1);
+    let mut said = Announced::default();
+    let end = world.memory.block_on(main_node.learn_announced(&mut said));
+    assert!(matches!(end, Err(UpstreamError::Unavailable { .. })), "{end:?}");
+    assert_eq!(said, Announced::default());
 }

@@ -1,6 +1,8 @@
 //! Transactions in the crates' words, signed with real keys, and their way into ours.
 
-use lockstep_types::{Address, Bytes, ChainId, Transaction, U256};
+use lockstep_types::{
+    Address, Bytes, ChainId, ProtocolVersion, Transaction, TxCommon, TxHash, U256,
+};
 use lockstep_wire::en::TransactionJson;
 use zksync_types::{
     H160, H256, K256PrivateKey, PackedEthSignature, abi,
@@ -141,10 +143,22 @@ fn old_legacy(request: &TransactionRequest, signature: &PackedEthSignature) -> V
     encoded
 }
 
+/// A version that the crates know upgrades to.
+const KNOWN_UPGRADE: u16 = 29;
+
+/// What L1 puts into the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FromL1 {
+    /// What somebody asked for, with its place in the queue.
+    Priority { serial_id: u64 },
+    /// The upgrade to a version.
+    Upgrade { version: u16 },
+}
+
 /// What somebody on L1 wants.
 #[derive(Clone, Debug)]
-pub(crate) struct PriorityRequest {
-    pub(crate) serial_id: u64,
+pub(crate) struct L1Request {
+    pub(crate) kind: FromL1,
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) value: U256,
@@ -158,12 +172,16 @@ pub(crate) struct PriorityRequest {
 }
 
 /// The transaction that L1 makes of `request`.
-pub(crate) fn priority(request: &PriorityRequest) -> Transaction {
+pub(crate) fn from_l1(request: &L1Request) -> Transaction {
     let word = |address: Address| zksync_types::U256::from_big_endian(address.as_slice());
     let factory_deps: Vec<Vec<u8>> = request.factory_deps.iter().map(|dep| dep.to_vec()).collect();
     let hashes = factory_deps.iter().map(|dep| BytecodeHash::for_bytecode(dep).value_u256());
-    let tx = abi::L2CanonicalTransaction {
-        tx_type: 0xff.into(),
+    let (tx_type, nonce): (u8, u64) = match request.kind {
+        FromL1::Priority { serial_id } => (Transaction::PRIORITY_TYPE, serial_id),
+        FromL1::Upgrade { version } => (Transaction::UPGRADE_TYPE, version.into()),
+    };
+    let mut tx = abi::L2CanonicalTransaction {
+        tx_type: tx_type.into(),
         from: word(request.from),
         to: word(request.to),
         gas_limit: request.gas_limit.into(),
@@ -171,7 +189,7 @@ pub(crate) fn priority(request: &PriorityRequest) -> Transaction {
         max_fee_per_gas: request.gas_price.into(),
         max_priority_fee_per_gas: 0.into(),
         paymaster: 0.into(),
-        nonce: request.serial_id.into(),
+        nonce: nonce.into(),
         value: era_u256(request.value),
         reserved: [era_u256(request.to_mint), word(request.refund_recipient), 0.into(), 0.into()],
         data: request.input.to_vec(),
@@ -180,8 +198,19 @@ pub(crate) fn priority(request: &PriorityRequest) -> Transaction {
         paymaster_input: Vec::new(),
         reserved_dynamic: Vec::new(),
     };
+    // The crates know upgrades up to some version only.
+    let hash = TxHash(tx.hash().0.into());
+    if let FromL1::Upgrade { .. } = request.kind {
+        tx.nonce = KNOWN_UPGRADE.into();
+    }
     let tx = abi::Transaction::L1 { tx: Box::new(tx), factory_deps, eth_block: 1 };
-    ours(zksync_types::Transaction::from_abi(tx, true).unwrap())
+    let mut tx = ours(zksync_types::Transaction::from_abi(tx, true).unwrap());
+    if let (TxCommon::Upgrade(common), FromL1::Upgrade { version }) = (&mut tx.common, request.kind)
+    {
+        common.upgrade = ProtocolVersion(version);
+        common.hash = hash;
+    }
+    tx
 }
 
 /// The way that a main node's transactions take.

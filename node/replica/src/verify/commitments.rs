@@ -1,35 +1,18 @@
-//! Checking stored batches again, without a network: commitments from what is stored.
+//! Commitments from what is stored.
 
 use lockstep_commitment::{
     CommitmentError, CommitmentInput, CommitmentParts, batch_commitment, commit_difference,
     l2_to_l1::{aggregation_height_slot, aggregation_root_slot},
 };
 use lockstep_store::{ChainView, StoreFault, tables};
-use lockstep_tree::{TreeError, root_of};
+use lockstep_tree::root_of;
 use lockstep_types::{
     B256, BaseSystemContracts, BatchCommitment, BatchHeader, BatchWrite, CommitInfo, Commitment,
     CommitmentInputs, Difference, Event, L1BatchNumber, L2BlockNumber, L2ToL1Log, LeafIndex,
     ProtocolVersion, PubdataType, StateRoot,
 };
 
-/// Why a batch could not be checked.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The store cannot be read or lacks a row.
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-    /// The tree cannot be read.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// What is stored gives no commitment.
-    #[error("batch {batch}: {source}")]
-    Commitment {
-        /// The batch.
-        batch: L1BatchNumber,
-        /// What is wrong.
-        source: CommitmentError,
-    },
-}
+use super::{VerifyError, needed};
 
 /// A batch's commitment as computed here, beside what others say it is.
 #[derive(Clone, Debug)]
@@ -188,8 +171,4 @@ fn emitted(
         }
     }
     Ok((events, logs))
-}
-
-fn needed<T>(row: Option<T>, table: lockstep_io::Table, key: &[u8]) -> Result<T, StoreFault> {
-    row.ok_or_else(|| StoreFault::corrupt(table, key, "it is missing"))
 }

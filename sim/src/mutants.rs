@@ -40,6 +40,8 @@ pub enum Need {
     Crashes,
     /// Reorgs.
     Reorgs,
+    /// Reorgs of a main node that is late with commitments.
+    ReorgsAndLateCommitments,
     /// Reorgs, and processes that die in the middle of rollbacks of many small write sets.
     CrashesInRollbacks,
     /// Lies of this class about what the main node has.
@@ -211,6 +213,13 @@ pub const ALL: &[Mutant] = &[
         &["V1", "V3"],
         Need::FailingEndpoints,
     ),
+    mutant(
+        "X59",
+        "checkers/agreement",
+        "a commitment is stored beside the root of another chain",
+        &["S2"],
+        Need::ReorgsAndLateCommitments,
+    ),
 ];
 
 const fn mutant(
@@ -250,6 +259,10 @@ impl Need {
                 }
             }
             Self::Reorgs => reorgs(dice, end, &mut push),
+            Self::ReorgsAndLateCommitments => {
+                reorgs(dice, end, &mut push);
+                scenario.model.commitment_ms = 3_000;
+            }
             Self::CrashesInRollbacks => {
                 reorgs(dice, end, &mut push);
                 for _ in 0..4 {

@@ -88,14 +88,6 @@ pub enum ModelEvent {
     },
 }
 
-/// A lie that the toy can tell from the truth: its rules are the same for every version.
-fn lie(dice: &mut Dice) -> LieKind {
-    match *dice.pick(&LieKind::ALL) {
-        LieKind::B5Version => LieKind::B5Contracts,
-        other => other,
-    }
-}
-
 fn one() -> u32 {
     1
 }
@@ -158,7 +150,7 @@ impl ModelEvent {
             13 => Self::HideReceipts { ms },
             14 => Self::L1Stall { ms },
             _ => Self::Lie {
-                kind: lie(dice),
+                kind: *dice.pick(&LieKind::ALL),
                 endpoint: dice.chance(1, 2).then(|| dice.index(plan.main_node_count)),
                 ms,
                 every: *dice.pick(&[1, 2, 3]),

@@ -104,6 +104,7 @@ impl From<Report> for RunResult {
 pub fn run_here(scenario: &Scenario, options: &RunOptions) -> RunResult {
     let (scenario, options) = (scenario.clone(), options.clone());
     let seed = scenario.seed.0;
+    lockstep_io::planted::plant(options.mutant);
     match on_simulated_thread(seed, move || RunResult::from(world::run(&scenario, &options))) {
         Ok(result) => result,
         Err(panic) => RunResult::broken("SIM panicked", panic),
@@ -122,6 +123,14 @@ pub fn result_of(ended: Ended<RunResult>) -> RunResult {
     }
 }
 
+/// How long `scenario` may take on the wall.
+fn wall_max(scenario: &Scenario) -> Duration {
+    match scenario.exec {
+        ExecMode::Toy => runner::WALL_MAX,
+        ExecMode::Era => runner::ERA_WALL_MAX,
+    }
+}
+
 /// Runs `scenario` in a process of its own.
 ///
 /// # Errors
@@ -130,12 +139,15 @@ pub fn result_of(ended: Ended<RunResult>) -> RunResult {
 pub fn run_apart(scenario: &Scenario, options: &RunOptions) -> std::io::Result<RunResult> {
     let mut result = RunResult::broken("SIM lost", "there was no result".to_owned());
     let run = |scenario: &Scenario| run_here(scenario, options);
-    runner::for_each([scenario.clone()], 1, runner::WALL_MAX, run, |_, ended, _| {
+    runner::for_each([scenario.clone()], 1, wall_max(scenario), run, |_, ended, _| {
         result = result_of(ended);
         true
     })?;
     Ok(result)
 }
+
+/// Seeds that are drawn at once.
+const PORTION: u64 = 500;
 
 /// A run to be made.
 #[derive(Clone, Debug)]
@@ -222,6 +234,31 @@ impl Tally {
         }
     }
 
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.twice += other.twice;
+        self.cpu += other.cpu;
+        for (name, count) in other.totals {
+            *self.totals.entry(name).or_default() += count;
+        }
+        for (name, (calls, crashes)) in other.sites {
+            let site = self.sites.entry(name).or_default();
+            *site = (site.0 + calls, site.1 + crashes);
+        }
+        for (name, count) in other.net_faults {
+            *self.net_faults.entry(name).or_default() += count;
+        }
+        self.slowest.extend(other.slowest);
+        self.slowest.sort();
+        self.slowest.reverse();
+        self.slowest.truncate(3);
+        for (signature, (count, first)) in other.failures {
+            self.failures.entry(signature).or_insert((0, first)).0 += count;
+        }
+    }
+
     /// A table of everything, for people.
     pub fn table(&self) -> String {
         let mut text = String::new();
@@ -293,7 +330,7 @@ fn folder_name(name: &str) -> String {
 ///
 /// What the system said when it refused a process or a file.
 pub fn run_all(
-    jobs: impl IntoIterator<Item = Job>,
+    jobs: Vec<Job>,
     options: &RunOptions,
     until: Option<Instant>,
     artefacts: &Artefacts,
@@ -301,12 +338,13 @@ pub fn run_all(
 ) -> std::io::Result<Tally> {
     let mut tally = Tally::default();
     let mut broken = Vec::new();
+    let wall = jobs.iter().map(|job| wall_max(&job.scenario)).max().unwrap_or(runner::WALL_MAX);
     let jobs = jobs.into_iter().flat_map(|job| {
         let count = if job.twice { 2 } else { 1 };
         std::iter::repeat_n(job, count)
     });
     let run = |job: &Job| run_here(&job.scenario, options);
-    runner::for_each(jobs, runner::workers(), runner::WALL_MAX, run, |job, ended, cpu| {
+    runner::for_each(jobs, runner::workers(), wall, run, |job, ended, cpu| {
         let result = result_of(ended);
         if tally.add(&job, &result, cpu) {
             broken.push((job, result));
@@ -326,6 +364,34 @@ pub fn run_all(
         }
     }
     Ok(tally)
+}
+
+/// Runs `count` seeds from `first` on, no new portion of them after `until`.
+///
+/// # Errors
+///
+/// What the system said when it refused a process or a file.
+pub fn seeds(
+    first: Seed,
+    count: u64,
+    until: Option<Instant>,
+    artefacts: &Artefacts,
+    say: &mut dyn FnMut(&str),
+) -> std::io::Result<Tally> {
+    let mut all = Tally::default();
+    let end = first.0.saturating_add(count);
+    let mut next = first.0;
+    while next < end && until.is_none_or(|until| runner::now() < until) {
+        let portion = next..end.min(next.saturating_add(PORTION));
+        next = portion.end;
+        let jobs = portion.map(|seed| Job {
+            name: format!("seed {seed:#x}"),
+            scenario: Scenario::draw(Seed(seed)),
+            twice: seed.is_multiple_of(20),
+        });
+        all.merge(run_all(jobs.collect(), &RunOptions::default(), until, artefacts, say)?);
+    }
+    Ok(all)
 }
 
 /// Runs `scenario` twice with everything written down and says where the runs part.
@@ -365,7 +431,7 @@ pub fn era_seeds(
     let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
         name: format!("era seed {seed:#x}"),
         scenario: Scenario::draw_era(Seed(seed)),
-        twice: seed % 20 == 0,
+        twice: seed.is_multiple_of(20),
     });
-    run_all(jobs, &options, until, artefacts, say).map(Some)
+    run_all(jobs.collect(), &options, until, artefacts, say).map(Some)
 }

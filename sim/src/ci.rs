@@ -7,7 +7,7 @@ use crate::{
     campaign::{self, Artefacts, Job, run_apart},
     exhaustive::{self, Part},
     minimise::{self, Effort},
-    runner,
+    mutants, runner,
     scenario::{Event, Keep, Scenario, Seed, Step, When},
     stories,
     world::RunOptions,
@@ -15,6 +15,12 @@ use crate::{
 
 /// Of exhaustive mode, one in this many runs is made.
 const EXHAUSTIVE_ONE_IN: u64 = 8;
+
+/// Of the planted bugs, one in this many is planted.
+const MUTANTS_ONE_IN: u64 = 3;
+
+/// A planted bug has to be found in this time.
+const MUTANT_TIME: Duration = Duration::from_secs(120);
 
 /// Seeds with EraVM.
 const ERA_SEEDS: u64 = 30;
@@ -58,6 +64,14 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
     let of = EXHAUSTIVE_ONE_IN;
     let jobs = exhaustive::jobs(Part { rest: plan.first.0 % of, of }, 1)?;
     part("crashes at calls of the disk", jobs, None, plan, &mut counts, say)?;
+    let mutants = mutants::ALL.iter().enumerate();
+    let turn = usize::try_from(plan.first.0 % MUTANTS_ONE_IN).unwrap_or(0);
+    let one_in = usize::try_from(MUTANTS_ONE_IN).unwrap_or(1);
+    let mutants = mutants.filter(|(index, _)| index % one_in == turn).map(|(_, mutant)| mutant);
+    let (caught, missed) = mutants::hunt_all(mutants, MUTANT_TIME, say)?;
+    say(&format!("planted bugs: {caught} caught, {missed} not"));
+    counts.passed += caught;
+    counts.failed += missed;
     let era = campaign::era_seeds(plan.first, ERA_SEEDS, None, &plan.artefacts, say)?;
     match era {
         None => say("SKIPPED: EraVM seeds, for there is no recording"),
@@ -68,18 +82,10 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
             counts.failed += failed;
         }
     }
-    let mut seed = plan.first.0;
-    while runner::now() < until {
-        // In portions, so that the time is looked at.
-        let seeds = seed..seed + 2_000;
-        seed = seeds.end;
-        let jobs = seeds.map(|seed| Job {
-            name: format!("seed {seed:#x}"),
-            scenario: Scenario::draw(Seed(seed)),
-            twice: seed % 20 == 0,
-        });
-        part("seeds", jobs.collect(), Some(until), plan, &mut counts, say)?;
-    }
+    let tally = campaign::seeds(plan.first, u64::MAX, Some(until), &plan.artefacts, say)?;
+    say(&format!("seeds: {} passed, {} failed\n{}", tally.passed, tally.failed, tally.table()));
+    counts.passed += tally.passed;
+    counts.failed += tally.failed;
     Ok(counts)
 }
 
@@ -124,7 +130,7 @@ fn canary(artefacts: &Artefacts) -> std::io::Result<()> {
     let how = artefacts.write(&job, &failed)?;
     let files = ["scenario.toml", "told.txt", "timeline.txt"];
     let is_there = |file: &&str| artefacts.0.join("canary").join(file).exists();
-    if !files.iter().all(|file| is_there(&file)) || !how.contains("replay") {
+    if !files.iter().all(is_there) || !how.contains("replay") {
         return refuse("left no files");
     }
     Ok(())

@@ -30,6 +30,9 @@ pub(crate) const L1_NODE: EndpointId = EndpointId(1);
 const FIRST_HEAD: u32 = 3;
 const BLOCK_TIME: Duration = Duration::from_millis(400);
 
+/// Batches of a run.
+const BATCHES_MAX: u32 = 6;
+
 static CHAIN: OnceLock<Option<EraChain>> = OnceLock::new();
 
 /// A recorded chain, ready to be served. Clones share everything.
@@ -111,14 +114,15 @@ impl EraChain {
         self.0.vm.clone()
     }
 
-    /// The newest block in the end.
+    /// The newest block in the end: a run is a few batches long.
     pub(crate) fn head(&self) -> u32 {
-        self.0.main_node.head()
+        let blocks = self.0.batches.iter().take_while(|batch| **batch <= BATCHES_MAX).count();
+        u32::try_from(blocks).map_or(0, |blocks| blocks.saturating_sub(1))
     }
 
     /// The newest batch that is sealed in the end, as far as its details are recorded.
     pub(crate) fn newest_batch(&self) -> u32 {
-        let last = self.0.batches.last().copied().unwrap_or(0);
+        let last = self.0.batches.last().copied().unwrap_or(0).min(BATCHES_MAX);
         let is_there = |batch: &u32| {
             let details = self.0.main_node.answer("zks_getL1BatchDetails", &json!([batch]));
             details.and_then(|answer| answer.result()).is_some_and(|text| text != "null")
@@ -151,8 +155,11 @@ impl EraChain {
             let at = usize::try_from(block).unwrap_or(usize::MAX);
             self.0.batches.get(at).copied().unwrap_or(u32::MAX)
         };
-        let sealed =
-            if head < self.head() { batch_of(head + 1).saturating_sub(1) } else { u32::MAX };
+        let sealed = if head < self.0.main_node.head() {
+            batch_of(head + 1).saturating_sub(1)
+        } else {
+            u32::MAX
+        };
         match (method, number()) {
             ("eth_blockNumber", _) => return json!({"result": format!("{head:#x}")}),
             ("en_syncL2Block" | "zks_getBlockDetails" | "eth_getBlockByNumber", Some(block))

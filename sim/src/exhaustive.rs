@@ -37,15 +37,16 @@ pub struct Part {
 ///
 /// # Errors
 ///
-/// What the system said when it refused a process, or that a base story fails by itself.
+/// What the system said when it refused a process.
 pub fn jobs(part: Part, depth: u32) -> std::io::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     let mut number = 0;
     for (name, base) in stories::bases() {
         let calm = run_apart(&base, &RunOptions::default())?;
-        if let Some(signature) = calm.signature {
-            let told = calm.told;
-            return Err(std::io::Error::other(format!("story {name} fails: {signature}\n{told}")));
+        if calm.signature.is_some() {
+            // It fails as it is, and is counted so.
+            jobs.push(Job { name: name.to_owned(), scenario: base, twice: false });
+            continue;
         }
         for nth in 1..=calm.store_calls {
             for (how, after, event) in deaths() {

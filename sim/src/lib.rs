@@ -6,6 +6,11 @@
 //! time, and asks the [`Model`](model::Model) for every answer of the main node and of L1; the
 //! [`Judge`](judge::Judge) is told everything that happens.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of all that may happen, each invariant looks at little"
+)]
+
 pub mod campaign;
 pub mod ci;
 pub mod clients;

@@ -6,10 +6,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lockstep_sim::{
-    campaign::{self, Artefacts, Job, Tally},
+    campaign::{self, Artefacts, Tally},
     ci, exhaustive,
     minimise::{self, Effort},
-    runner,
+    mutants, runner,
     scenario::{Scenario, Seed},
     serve,
     world::RunOptions,
@@ -87,6 +87,15 @@ enum Command {
         /// The first seed.
         #[arg(long, default_value = "0x1000000")]
         seed: String,
+    },
+    /// Plants bugs in the node and looks who finds them.
+    Mutants {
+        /// Only this one.
+        #[arg(long)]
+        id: Option<String>,
+        /// Seconds for each.
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
     },
     /// Serves the model chain over loopback, for a binary to follow.
     Serve {
@@ -179,6 +188,15 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
             println!("{} passed, {} failed", tally.passed, tally.failed);
             Ok(tally.failed == 0 && untouched.is_empty())
         }
+        Command::Mutants { id, seconds } => {
+            let is_wanted =
+                |mutant: &&mutants::Mutant| id.as_ref().is_none_or(|id| id == mutant.id);
+            let wanted = mutants::ALL.iter().filter(is_wanted);
+            let (caught, missed) =
+                mutants::hunt_all(wanted, Duration::from_secs(seconds), &mut say)?;
+            println!("{caught} passed, {missed} failed");
+            Ok(missed == 0)
+        }
         Command::Serve { port, scenario } => {
             let scenario = match scenario {
                 Some(file) => Scenario::from_text(&std::fs::read_to_string(file)?)?,
@@ -228,14 +246,8 @@ fn one(scenario: &Scenario, log: bool, polls: bool) -> Result<bool, Box<dyn std:
 
 fn many(first: Seed, count: u64, minutes: Option<u64>) -> Result<bool, Box<dyn std::error::Error>> {
     let until = minutes.map(|minutes| runner::now() + Duration::from_secs(minutes * 60));
-    let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
-        name: format!("seed {seed:#x}"),
-        scenario: Scenario::draw(Seed(seed)),
-        twice: seed % 20 == 0,
-    });
     let artefacts = Artefacts::in_target();
-    let tally: Tally =
-        campaign::run_all(jobs, &RunOptions::default(), until, &artefacts, &mut say)?;
+    let tally = campaign::seeds(first, count, until, &artefacts, &mut say)?;
     Ok(told(&tally))
 }
 

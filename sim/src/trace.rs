@@ -93,7 +93,7 @@ impl Trace {
             TraceEvent::Note(text) => hash_words(&[before, nanos], text.as_bytes()),
         };
         state.count += 1;
-        if state.count % CHECKPOINT_EVENTS == 0 {
+        if state.count.is_multiple_of(CHECKPOINT_EVENTS) {
             let checkpoint = (state.count, state.hash);
             state.checkpoints.push(checkpoint);
         }

@@ -433,7 +433,8 @@ impl State {
     /// Whether tasks of this name seldom get their turn in this run.
     fn is_slow(&self, id: u64) -> bool {
         self.tasks.get(&id).is_some_and(|task| {
-            crate::trace::hash_words(&[self.slow_salt], task.name.as_bytes()) % SLOW_NAMES == 0
+            crate::trace::hash_words(&[self.slow_salt], task.name.as_bytes())
+                .is_multiple_of(SLOW_NAMES)
         })
     }
 

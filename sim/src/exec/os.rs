@@ -221,7 +221,6 @@ unsafe extern "C" fn pthread_create(
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "they are what is replaced")]
 mod tests {
     use std::{
         collections::HashMap,

@@ -8,7 +8,7 @@ use lockstep_store::{codec::decode, tables};
 use lockstep_types::L1BatchNumber;
 
 use super::{Heads, Observation, Violation, promises::ROLLBACK_KEY};
-use crate::model::{LieKind, Model};
+use crate::model::{BatchId, LieKind, Model};
 
 /// Judges the beginning of a rollback. `heads` is as of before the write.
 pub(super) fn see(
@@ -30,8 +30,14 @@ pub(super) fn see(
     let chain = model.chain();
     let place = heads.between(chain, now, now).pop()?;
     let sealed = place.sealed(chain);
-    let leaves_at = |branch: &[_]| {
-        let common = place.branch.iter().zip(branch).take_while(|(ours, theirs)| ours == theirs);
+    let leaves_at = |branch: &[BatchId]| {
+        let blocks = |id: &BatchId| chain.batch(*id).blocks.iter().map(|block| block.hash);
+        let is_same = |ours: &BatchId, theirs: &BatchId| {
+            // A fork may begin with a batch like the old one: nobody can tell them apart.
+            ours == theirs || blocks(ours).eq(blocks(theirs))
+        };
+        let common =
+            place.branch.iter().zip(branch).take_while(|(ours, theirs)| is_same(ours, theirs));
         u32::try_from(common.count()).unwrap_or(u32::MAX).min(sealed)
     };
     let is_right = model.views().any(|view| leaves_at(&view.branch) == to.0);

@@ -18,11 +18,14 @@ pub(crate) struct Heads {
     blocks: BTreeMap<u32, L2BlockHash>,
     /// From which time on which block was the newest.
     heads: Vec<(Duration, u32, Option<L2BlockHash>)>,
+    /// A write failed: what is on disk since then is not known.
+    is_doubtful: bool,
 }
 
 impl Heads {
     pub(super) fn see(&mut self, now: Duration, what: &Observation<'_>) {
-        let Observation::Written { set, .. } = what else { return };
+        let Observation::Written { set, result, .. } = what else { return };
+        self.is_doubtful |= result.is_err();
         let mut head = None;
         for change in &set.changes {
             match change {
@@ -50,6 +53,7 @@ impl Heads {
     /// What is on disk counts, whatever was seen.
     pub(super) fn resync(&mut self, now: Duration, view: &ChainView) -> Result<(), StoreFault> {
         self.blocks.clear();
+        self.is_doubtful = false;
         let Some(head) = view.head()? else { return Ok(()) };
         for number in 1..=head.0 {
             if let Some(header) = view.block(L2BlockNumber(number))? {
@@ -60,8 +64,11 @@ impl Heads {
         Ok(())
     }
 
-    /// Every chain that the disk had from `from` to `until`.
+    /// Every chain that the disk had from `from` to `until`; none if that is not known.
     pub(crate) fn between(&self, chain: &Chain, from: Duration, until: Duration) -> Vec<Place> {
+        if self.is_doubtful {
+            return Vec::new();
+        }
         let before = self.heads.partition_point(|(at, _, _)| *at < from).saturating_sub(1);
         let mut places: Vec<Place> = Vec::new();
         for (at, head, hash) in self.heads.iter().skip(before) {

@@ -25,6 +25,7 @@ use std::{
 
 use lockstep_io_memory::MemoryStores;
 
+pub(crate) use self::replay::is_at_end;
 pub use self::{
     found::Tables,
     observation::{Ending, Exchange, ExchangeEnd, LifeEnd, Observation},

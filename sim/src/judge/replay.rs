@@ -47,7 +47,7 @@ pub(crate) fn clean(model: &Model) -> Result<Tables, String> {
     let replica = memory.block_on(Box::pin(opening)).map_err(|error| error.to_string())?;
     let (status, io) = (replica.status(), memory.io());
     let stop = io.tasks.shutdown();
-    let running = async move { drop(replica.run(stop).await) };
+    let running = async move { drop(Box::pin(replica.run(stop)).await) };
     drop(io.tasks.spawn("replica", Box::pin(running)));
     let clock: Arc<dyn Clock> = Arc::new(memory.clock.clone());
     let begin = clock.mono();

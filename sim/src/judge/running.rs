@@ -30,7 +30,10 @@ impl Running {
                 let detail = format!("writes are halted ({code}) for no reason: {reason}");
                 (!is_known).then(|| Violation::new("V1", format!("halt {code}"), detail))
             }
-            Observation::LifeEnds { end: LifeEnd::Refused(why), .. } if !self.disk_fails => {
+            // A stop may be asked for while it opens.
+            Observation::LifeEnds { end: LifeEnd::Refused(why), .. }
+                if !self.disk_fails && why != "stopped" =>
+            {
                 // Genesis is asked of a main node that may lie.
                 let was_lied_to = !model.told().is_empty();
                 let detail = format!("the replica does not open: {why}");

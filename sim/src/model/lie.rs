@@ -220,7 +220,7 @@ impl LieKind {
                 block["timestamp"] = json!(if dice.chance(1, 2) { 5 } else { time + 1_000_000 });
             }
             Self::B3PubdataParams => block["pubdataParams"] = Value::Null,
-            Self::B5Version => block["protocolVersion"] = json!("Version25"),
+            Self::B5Version => block["protocolVersion"] = json!("Version98"),
             Self::B5Contracts => {
                 block["baseSystemContractsHashes"]["bootloader"] = json!(B256::repeat_byte(0x11));
             }

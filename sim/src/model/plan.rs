@@ -163,9 +163,8 @@ impl ModelPlan {
             plan.l1_lag_ms =
                 (0..plan.l1_node_count).map(|_| *dice.pick(&[0, 0, 1_000, 20_000])).collect();
         }
-        if dice.chance(1, 6) && plan.l1_node_count > 1 {
-            plan.l1_without_finalized = vec![dice.index(plan.l1_node_count)];
-        }
+        // No provider without `finalized` by chance: while the node uses one, nothing becomes
+        // final, and that is no mistake of the node's.
         if dice.chance(1, 3) {
             plan.l1_plain_numbers = vec![dice.index(plan.l1_node_count)];
         }

@@ -1,6 +1,8 @@
 //! The main node changes its mind.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+
+use lockstep_types::Transaction;
 
 use super::{
     BatchId, Branch, Dice, ForkKind, Model, StepKind, View,
@@ -101,9 +103,15 @@ fn first_drafts(chain: &Chain, first: BatchId, kind: ForkKind, dice: &mut Dice) 
             let mut draft = same;
             draft.blocks.truncate(cut);
             let mut time = draft.blocks.last().map_or(0, |block| block.0);
-            for (_, txs) in others.blocks {
-                time += 2;
-                draft.blocks.push((time, txs));
+            // No transaction is in a chain twice.
+            let known: BTreeSet<_> =
+                draft.blocks.iter().flat_map(|(_, txs)| txs).map(Transaction::hash).collect();
+            for (_, mut txs) in others.blocks {
+                txs.retain(|tx| !known.contains(&tx.hash()));
+                if !txs.is_empty() {
+                    time += 2;
+                    draft.blocks.push((time, txs));
+                }
             }
             vec![BatchDraft { end: time + 2, ..draft }]
         }

@@ -323,7 +323,7 @@ fn rlp_head(kind: u8, len: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_wire::check_transaction;
+    use lockstep_wire::{Checked, check_transaction};
 
     use super::*;
 
@@ -333,10 +333,19 @@ mod tests {
         let chain = ChainId(271);
         let mut dice = Dice::new(3, "txs");
         for serial in 0..20 {
-            check_transaction(&priority_op(1, serial, mix), chain).unwrap();
+            assert_eq!(
+                check_transaction(&priority_op(1, serial, mix), chain).unwrap(),
+                Checked::Whole
+            );
             let index = low_byte(serial) % ACCOUNTS;
-            check_transaction(&signed(&mut dice, chain, index, serial, mix), chain).unwrap();
+            assert_eq!(
+                check_transaction(&signed(&mut dice, chain, index, serial, mix), chain).unwrap(),
+                Checked::Whole
+            );
         }
-        check_transaction(&upgrade(ProtocolVersion(29)), chain).unwrap();
+        assert_eq!(
+            check_transaction(&upgrade(ProtocolVersion(29)), chain).unwrap(),
+            Checked::Whole
+        );
     }
 }

@@ -102,7 +102,7 @@ impl View {
         let Some(id) = self.batch_id(number) else { return Value::Null };
         let is_sealed = self.is_sealed(chain, number);
         let is_begun = chain.batch(id).blocks[0].params.number.0 <= self.tip + 1;
-        if !is_sealed && !(self.is_early && is_begun) {
+        if !(is_sealed || self.is_early && is_begun) {
             return Value::Null;
         }
         let batch = chain.batch(id);

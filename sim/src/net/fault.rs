@@ -127,7 +127,8 @@ impl State {
         };
         let is_out = self.outages.get(&endpoint.0).is_some_and(|until| now < *until);
         if is_out || now < self.all_out_until {
-            fate.way = if self.rng.next_u32() % 2 == 0 { Way::Refused } else { Way::Dropped };
+            fate.way =
+                if self.rng.next_u32().is_multiple_of(2) { Way::Refused } else { Way::Dropped };
         } else if !self.is_healed && self.is_bad_time(now) {
             self.spoil(&mut fate);
         }
@@ -182,7 +183,7 @@ impl State {
         };
         if self.chance(rates.cut) {
             let (thousandths, cleanly) =
-                (self.rng.next_u64() % 1_000, self.rng.next_u32() % 2 == 0);
+                (self.rng.next_u64() % 1_000, self.rng.next_u32().is_multiple_of(2));
             fate.body = BodyFate::Cut { thousandths, cleanly };
         } else if self.chance(rates.trickling) {
             fate.body = BodyFate::Trickling;

@@ -68,7 +68,7 @@ fn rpc_error(value: &mut Value, rng: &mut ChaCha8Rng) {
         None => fail(value),
         Some(entries) => {
             for entry in entries {
-                if rng.next_u32() % 2 == 0 {
+                if rng.next_u32().is_multiple_of(2) {
                     fail(entry);
                 }
             }
@@ -118,7 +118,7 @@ fn garbled(body: &Bytes, rng: &mut ChaCha8Rng) -> Bytes {
             let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.clone() };
             let count = count_of(&value);
             let mut at = below(rng, count);
-            mistype(&mut value, &mut at, rng);
+            mistype(&mut value, &mut at);
             value.to_string().into()
         }
     }
@@ -134,7 +134,7 @@ fn count_of(value: &Value) -> usize {
 }
 
 /// Gives the place with number `at` a value of another type; numbers run in order.
-fn mistype(value: &mut Value, at: &mut usize, rng: &mut ChaCha8Rng) {
+fn mistype(value: &mut Value, at: &mut usize) {
     if *at == 0 {
         *value = match value {
             Value::Array(_) => json!("[]"),
@@ -157,6 +157,6 @@ fn mistype(value: &mut Value, at: &mut usize, rng: &mut ChaCha8Rng) {
         if *at == usize::MAX {
             return;
         }
-        mistype(child, at, rng);
+        mistype(child, at);
     }
 }

@@ -62,7 +62,7 @@ impl Faults {
         }
         let Some(salt) = self.rot else { return Ok(()) };
         let index = u64::try_from(table.index).unwrap_or(u64::MAX);
-        if hash_words(&[salt, index], key) % ROTTEN_ONE_IN == 0 {
+        if hash_words(&[salt, index], key).is_multiple_of(ROTTEN_ONE_IN) {
             let detail = "a checksum does not match".to_owned();
             return Err(StoreError::Corrupt { table: table.name.to_owned(), detail });
         }

@@ -60,7 +60,7 @@ impl fmt::Debug for SimView {
 
 impl SimView {
     fn before_read(&self, table: Table, key: &[u8]) -> Result<(), StoreError> {
-        if self.cached && self.disk.state().rng.next_u32() % 4 == 0 {
+        if self.cached && self.disk.state().rng.next_u32().is_multiple_of(4) {
             return Err(StoreError::NotInMemory);
         }
         self.disk.read_fault(self.life, table, key)
@@ -137,7 +137,7 @@ impl SimWriter {
         let (fault, is_there) = {
             let mut state = self.disk.state();
             let fault = state.faults.on_write(now).err();
-            let is_there = fault.is_none() || state.rng.next_u32() % 2 == 0;
+            let is_there = fault.is_none() || state.rng.next_u32().is_multiple_of(2);
             (fault, is_there)
         };
         self.poisoned = fault.is_some();

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use lockstep_io::BoxFuture;
+use lockstep_io::{BoxFuture, First, race};
 use serde_json::{Value, json};
 
 use super::{World, lock};
 use crate::clients::Api;
+
+/// The world waits this long for an answer: the process may stand still.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Api for World {
     fn ask(&self, request: String) -> BoxFuture<'static, Option<String>> {
@@ -34,7 +37,11 @@ impl World {
     /// The result of a call of the API; `None` if there is none.
     pub(super) async fn call(&self, method: &str, params: Value) -> Option<Value> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer = Api::ask(self, request.to_string()).await?;
+        let patience = self.executor.sleep(PATIENCE);
+        let answer = match race(Api::ask(self, request.to_string()), patience).await {
+            First::Left(answer) => answer?,
+            First::Right(()) => return None,
+        };
         let mut answer: Value = serde_json::from_str(&answer).ok()?;
         answer.get_mut("result").map(Value::take)
     }

@@ -329,6 +329,9 @@ impl Director {
         self.is_healed = true;
         let now = self.world.executor.now();
         self.world.trace.note(now, "healed");
+        if let Some(life) = &self.life {
+            self.world.executor.resume(life.life);
+        }
         self.world.net.heal();
         self.world.disk.heal();
         self.world.costs.set_cpu_factor(1);
@@ -368,9 +371,15 @@ impl Director {
     }
 
     async fn is_healthy(&self, block: u32, batch: u32) -> bool {
-        self.world.head().await == Some(block)
-            && (batch == 0
-                || self.world.batch_status(batch).await == Some(self.world.upstream.last_status()))
+        if self.world.head().await != Some(block) {
+            return false;
+        }
+        if let Some(status) = self.world.upstream.last_status()
+            && self.world.batch_status(batch).await != Some(status)
+        {
+            return false;
+        }
+        self.world.upstream.is_at_end(&self.world.disk.image())
     }
 
     /// Writes are halted and the world is healed: if halting was right, somebody restarts the

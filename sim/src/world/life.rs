@@ -8,7 +8,8 @@ use std::{
 use futures::channel::oneshot;
 use jsonrpsee::RpcModule;
 use lockstep_io::{BoxFuture, Tasks};
-use lockstep_replica::{Replica, Status};
+use lockstep_pipeline::StageError;
+use lockstep_replica::{OpenError, Replica, Status};
 use tokio::sync::watch;
 
 use super::{World, director::Signal, lock};
@@ -54,6 +55,7 @@ impl World {
         let (vm, simulator) = self.vm();
         let opened = Replica::open(self.replica_config(), io, vm, simulator).await;
         let end = match opened {
+            Err(OpenError::Stage(StageError::Stopped)) => LifeEnd::Stopped,
             Err(refused) => LifeEnd::Refused(refused.to_string()),
             Ok(replica) => {
                 let open = Open { rpc: replica.rpc(), status: replica.status() };
@@ -61,7 +63,7 @@ impl World {
                 *lock(&handle.open) = Some(open);
                 self.trace.note(self.executor.now(), &format!("life {} is open", handle.life));
                 self.see(&Observation::Opened { life: handle.life });
-                match replica.run(stop).await {
+                match Box::pin(replica.run(stop)).await {
                     Ok(()) => LifeEnd::Stopped,
                     Err(halted) => LifeEnd::Halted(halted.to_string()),
                 }

@@ -13,6 +13,8 @@ use crate::{
 /// How a run is made.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
+    /// The planted bug that the node has.
+    pub mutant: Option<&'static str>,
     /// Something does not hold when the world is healed, to see that failing works.
     pub canary: bool,
     /// What the disk must hold in the end ([`Report::digest`] of a calm run).

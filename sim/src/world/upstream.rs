@@ -6,6 +6,7 @@ use std::{
 };
 
 use lockstep_io::{EndpointId, HttpRequest};
+use lockstep_io_memory::MemoryStores;
 use lockstep_replica::ReplicaConfig;
 use lockstep_vm::{Simulator, Vm};
 use lockstep_vm_toy::ToyVm;
@@ -13,6 +14,7 @@ use lockstep_vm_toy::ToyVm;
 use super::lock;
 use crate::{
     era::{self, EraChain},
+    judge,
     model::{Answer, ExpectedEnd, Model, ModelEvent, SharedModel},
     net::Server,
     scenario::{ExecMode, Scenario},
@@ -105,11 +107,20 @@ impl Upstream {
         }
     }
 
-    /// What the API says of the newest batch in the end.
-    pub(super) fn last_status(&self) -> String {
+    /// What the API says of the newest batch in the end; `None`: that depends.
+    pub(super) fn last_status(&self) -> Option<String> {
         match self {
-            Self::Model(_) => "verified".to_owned(),
-            Self::Era(chain) => chain.newest_status(),
+            Self::Model(_) => None,
+            Self::Era(chain) => Some(chain.newest_status()),
+        }
+    }
+
+    /// Whether `disk` holds everything that the end of the world has, as far as the model can
+    /// tell.
+    pub(super) fn is_at_end(&self, disk: &MemoryStores) -> bool {
+        match self {
+            Self::Model(model) => judge::is_at_end(&lock(model), disk).unwrap_or(false),
+            Self::Era(_) => true,
         }
     }
 

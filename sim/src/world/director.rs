@@ -25,6 +25,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A process that is asked to stop at the end of a run has this long.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Tasks of a process at most when all is calm.
+const TASKS_MAX: usize = 60;
+
 /// What others tell the director.
 #[derive(Debug)]
 pub(super) enum Signal {
@@ -418,6 +421,12 @@ impl Director {
         self.is_stopping = true;
         if let Some(life) = self.life.take() {
             if ending == Ending::AsExpected {
+                // Components, those who watch over them, and exchanges under way.
+                let tasks = self.world.executor.task_names_of(life.life);
+                if tasks.len() > TASKS_MAX {
+                    let detail = format!("{} tasks when all is calm: {tasks:?}", tasks.len());
+                    self.world.violate("V7", "tasks are left", detail);
+                }
                 life.ask_to_stop();
                 let deadline = self.world.executor.now() + GRACE;
                 while life.end().is_none() && self.world.executor.now() < deadline {

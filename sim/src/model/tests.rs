@@ -1,3 +1,5 @@
+//! The model gives what a main node and L1 would give.
+
 use lockstep_io::HttpRequest;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The simulated store keeps and loses what it says.
+
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures::channel::mpsc;

@@ -356,8 +356,18 @@ impl Call {
     }
 
     /// Last block of the newest sealed batch that made the steps that `made` asks for; genesis if
-    /// none has. Steps are made in the order of batches, so the newest is found by halving.
+    /// none has.
     fn end_of_newest_batch(&self, made: impl Fn(&BatchSteps) -> bool) -> ApiResult<L2BlockNumber> {
+        let batch = self.view.batch(self.newest_batch(made)?)?;
+        Ok(batch.map_or(L2BlockNumber(0), |batch| batch.last_block))
+    }
+
+    /// The newest sealed batch that made the steps that `made` asks for; genesis if none has. Steps
+    /// are made in the order of batches, so it is found by halving.
+    pub(crate) fn newest_batch(
+        &self,
+        made: impl Fn(&BatchSteps) -> bool,
+    ) -> ApiResult<L1BatchNumber> {
         let mut low = 0;
         let mut high = self.view.sealed_batch()?.map_or(0, |sealed| sealed.0);
         while low < high {
@@ -368,8 +378,7 @@ impl Call {
                 high = middle - 1;
             }
         }
-        let batch = self.view.batch(L1BatchNumber(low))?;
-        Ok(batch.map_or(L2BlockNumber(0), |batch| batch.last_block))
+        Ok(L1BatchNumber(low))
     }
 }
 

@@ -292,6 +292,7 @@ impl Blocks<'_> {
             let message = ending::message(&run.simulated.end);
             CallFailure { code, message, data }
         });
+        self.sequence.spend(&run.simulated)?;
         self.sequence.keep(&run);
         if !self.validates {
             // A call counts no transaction, but the next one is another.

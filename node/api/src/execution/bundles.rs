@@ -93,6 +93,7 @@ fn bundled(
     block: &Option<BlockOverrides>,
 ) -> ApiResult<BundledCall> {
     let run = sequence.call(request, block.clone(), false)?;
+    sequence.spend(&run.simulated)?;
     sequence.keep(&run);
     match ending::output(run.simulated.end, simulation.call.config.call_time_max) {
         Ok(output) => Ok(BundledCall::Value(output)),
@@ -126,7 +127,7 @@ fn trace_call_many(
         let mut traces = Vec::with_capacity(transactions.len());
         for request in transactions {
             let run = sequence.call(request, block_override.clone(), true)?;
-            sequence.spend(run.simulated.trace.as_ref())?;
+            sequence.spend(&run.simulated)?;
             let gas_limit = run.tx.gas_limit.unwrap_or(sequence.gas_max);
             let (call, time_max) = (simulation.call, simulation.call.config.call_time_max);
             let run_of = (&run.env, &run.tx, gas_limit);

@@ -52,7 +52,7 @@ fn traced(
     sides: Sides,
 ) -> ApiResult<TraceResults> {
     let run = sequence.call(request, None, true)?;
-    sequence.spend(run.simulated.trace.as_ref())?;
+    sequence.spend(&run.simulated)?;
     let gas_limit = run.tx.gas_limit.unwrap_or(sequence.gas_max);
     let traced = Traced { tx: &run.tx, simulated: &run.simulated, gas_limit };
     let results = results_of_call(simulation.call, traced, sides, &mut sequence.state)?;

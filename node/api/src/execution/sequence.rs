@@ -5,12 +5,12 @@
 //! it anew for each, and is not kept.
 
 use lockstep_types::{
-    B256, BytecodeHash, L2BlockHash, L2BlockNumber, StorageSlot, TxHash, U256, UnixSeconds,
+    B256, BytecodeHash, Event, L2BlockHash, L2BlockNumber, StorageSlot, TxHash, U256, UnixSeconds,
     address::SYSTEM_CONTEXT,
     block::{BlockHashInput, block_hash},
     keccak256,
 };
-use lockstep_vm::{Simulated, SimulatedTx, SimulationEnd, SimulationEnv, Trace};
+use lockstep_vm::{Simulated, SimulatedTx, SimulationEnd, SimulationEnv};
 use lockstep_wire::eth::{BlockId, BlockOverrides, CallRequest, StateOverrides};
 
 use super::{
@@ -36,7 +36,7 @@ pub(super) struct Sequence<'a> {
     pub(super) state: Overridden,
     /// Gas of a call that names none.
     pub(super) gas_max: u64,
-    /// Bytes that further traces may take.
+    /// Bytes that what is kept of further runs may take.
     room: usize,
 }
 
@@ -140,11 +140,19 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Takes room for one more trace.
-    pub(super) fn spend(&mut self, trace: Option<&Trace>) -> ApiResult<()> {
-        let bytes = trace.map_or(0, lockstep_replay::trace_bytes);
+    /// Takes room for what one more run returned, emitted and showed.
+    pub(super) fn spend(&mut self, run: &Simulated) -> ApiResult<()> {
+        let output = match &run.end {
+            SimulationEnd::Success { output } => output.len(),
+            SimulationEnd::Reverted { reason: _, data } => data.len(),
+            SimulationEnd::Refused { message } => message.len(),
+            SimulationEnd::Stopped => 0,
+        };
+        let events = run.events.iter().map(|event| size_of::<Event>() + event.data.len());
+        let trace = run.trace.as_ref().map_or(0, lockstep_replay::trace_bytes);
+        let bytes = output + events.sum::<usize>() + trace;
         self.room = self.room.checked_sub(bytes).ok_or_else(|| {
-            let text = "the traces of all calls together are too large: ask for fewer at once";
+            let text = "the answers of all calls together are too large: ask for fewer at once";
             ApiError::BadRequest(text.to_owned())
         })?;
         Ok(())

@@ -142,9 +142,10 @@ impl Supervisor {
             stages;
         let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
-        let fees = FeeWatcher::new(io, self.core.main_node.clone(), self.core.fees.clone());
+        let beside = self.core.main_node_beside();
+        let fees = FeeWatcher::new(io, beside.clone(), self.core.fees.clone());
         let announced = self.core.announced.clone();
-        let announcements = AnnouncementWatcher::new(io, self.core.main_node_beside(), announced);
+        let announcements = AnnouncementWatcher::new(io, beside, announced);
         let moves = tell_of_moves(executor.progress(), self.core.moved.clone());
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
         let log =

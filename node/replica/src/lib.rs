@@ -9,6 +9,7 @@
 mod admin;
 mod checks;
 mod config;
+mod disk_trouble;
 mod divergence;
 mod fees;
 mod genesis;

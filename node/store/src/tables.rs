@@ -62,6 +62,8 @@ tables! {
     /// Batch number → what became of comparing it with its commit transaction. Rows have no gaps.
     /// L1 checker.
     L1_CHECKS = 19, "l1_checks", None;
+    /// Block number → the transaction that precommitted it. Sync.
+    PRECOMMITS = 20, "precommits", None;
 }
 
 /// The tables of the node's store.

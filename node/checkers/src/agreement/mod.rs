@@ -158,7 +158,7 @@ impl Agreement {
         let mut mismatch = None;
         for (number, details) in wanted.into_iter().zip(details) {
             let Some(details) = details else { break };
-            let Some(theirs) = details.base.root_hash.map(StateRoot) else { break };
+            let Some(theirs) = details.root_hash.map(StateRoot) else { break };
             let Some(ours) = (self.root_of)(&view, number)? else { break };
             if ours != theirs && !self.is_known(QuirkCheck::Root, number) {
                 // The batches before it are agreed on all the same.

@@ -8,6 +8,10 @@ use rocksdb::ErrorKind;
 /// `error` met in `what`: a table, or a store where no table can be told.
 pub(crate) fn from_rocks(what: &str, error: rocksdb::Error) -> StoreError {
     let kind = error.kind();
+    // Only who asked for what is in memory is told so.
+    if kind == ErrorKind::Incomplete {
+        return StoreError::NotInMemory;
+    }
     let detail = error.into_string();
     if kind == ErrorKind::Corruption {
         StoreError::Corrupt { table: what.to_owned(), detail }

@@ -46,7 +46,8 @@ pub(crate) fn table(config: &RocksConfig, cache: &Cache, table: Table) -> Option
     blocks.set_block_cache(cache);
     blocks.set_block_size(16 << 10);
     blocks.set_bloom_filter(FILTER_BITS_PER_KEY, false);
-    blocks.set_whole_key_filtering(true);
+    // Keys with a prefix are looked for inside it; a filter over whole keys would be no use.
+    blocks.set_whole_key_filtering(table.prefix_bytes.is_none());
     blocks.set_optimize_filters_for_memory(true);
     // Inside the cache, they are bounded by it.
     blocks.set_cache_index_and_filter_blocks(true);

@@ -102,6 +102,7 @@ fn is_told(folder: &Path, key_count: u32) -> bool {
         | StoreError::Io(_)
         | StoreError::Poisoned
         | StoreError::Fenced
+        | StoreError::NotInMemory
         | StoreError::Locked(_)
         | StoreError::Schema(_)) => panic!("damage was called: {error}"),
     };

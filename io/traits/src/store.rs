@@ -204,6 +204,10 @@ pub enum StoreError {
     /// Somebody else has the store open.
     #[error("{0} is in use by another process")]
     Locked(String),
+    /// It is not in memory, and the caller does not want to wait for the disk; see
+    /// [`View::in_memory`].
+    #[error("the disk would have to be read")]
+    NotInMemory,
     /// The tables on disk are not those that were asked for.
     #[error("the tables on disk do not fit this build: {0}")]
     Schema(String),
@@ -294,6 +298,12 @@ pub trait View: fmt::Debug + Send + Sync {
 
     /// The keys of `range` with their values, in byte order or against it.
     fn scan(&self, table: Table, range: KeyRange, dir: Dir) -> Scan<'_>;
+
+    /// The same moment, for who must not wait: what cannot be answered without reading the disk is
+    /// [`StoreError::NotInMemory`]. `None` if the store cannot tell.
+    fn in_memory(&self) -> Option<Box<dyn View>> {
+        None
+    }
 }
 
 /// Keys with their values, in order. An error ends it.

@@ -1,6 +1,10 @@
 //! A request on its way: its view of the chain, which block it means, and how methods are called.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use jsonrpsee::{
     RpcModule,
@@ -18,18 +22,43 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     ApiConfig, ApiContext,
     error::{ApiError, ApiResult, internal_error},
+    kept::Kept,
 };
+
+/// What a request may read on the thread of its connection, in the units of
+/// [`ChainView::in_memory`]: about a thousandth of a second's worth.
+const EFFORT_AT_ONCE: u32 = 512;
+
+/// Requests with longer parameters are not answered on the thread of their connection.
+const PARAMS_BYTES_AT_ONCE: usize = 4 << 10;
+
+/// What all requests are answered from.
+#[derive(Debug)]
+pub(crate) struct Context {
+    api: ApiContext,
+    /// Parts of answers.
+    pub(crate) kept: Arc<Kept>,
+}
+
+impl Deref for Context {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.api
+    }
+}
 
 /// Collects methods.
 #[derive(Debug)]
 pub(crate) struct Methods {
     module: RpcModule<()>,
-    pub(crate) context: Arc<ApiContext>,
+    pub(crate) context: Arc<Context>,
 }
 
 impl Methods {
     pub(crate) fn new(context: ApiContext) -> Self {
-        Self { module: RpcModule::new(()), context: Arc::new(context) }
+        let kept = Arc::new(Kept::new(context.config.kept_bytes_max));
+        Self { module: RpcModule::new(()), context: Arc::new(Context { api: context, kept }) }
     }
 
     pub(crate) fn into_module(self) -> RpcModule<()> {
@@ -39,7 +68,29 @@ impl Methods {
     /// Adds a method that reads its parameters and the chain.
     ///
     /// Parameters are positional; those that are left over are ignored.
+    ///
+    /// What `method` reads may turn out not to be in memory. Then it is called again, so it must
+    /// change nothing before it has read everything, and must not hide that reading failed.
     pub(crate) fn add<T, F>(&mut self, name: &'static str, method: F)
+    where
+        T: Serialize,
+        F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
+    {
+        let context = Arc::clone(&self.context);
+        let callback = move |params: Params<'static>, _: Arc<()>, _| {
+            let (context, method) = (Arc::clone(&context), method.clone());
+            async move {
+                match at_once(name, &context, &params, &method) {
+                    Some(answer) => answer,
+                    None => answer(name, context, params, method).await,
+                }
+            }
+        };
+        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+    }
+
+    /// Adds a method that is always a job of its own: it may wait for another while it reads.
+    pub(crate) fn add_job<T, F>(&mut self, name: &'static str, method: F)
     where
         T: Serialize,
         F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
@@ -74,10 +125,42 @@ impl Methods {
     }
 }
 
-/// Answers one request. The answer is also written as JSON inside the job: it may be long.
+/// Answers one request here and now, if what it reads is in memory and little: going to another
+/// thread and back costs more than such an answer. `None` if it has to be a job.
+fn at_once<T, F>(
+    name: &'static str,
+    context: &Context,
+    params: &Params<'_>,
+    method: &F,
+) -> Option<Result<Box<RawValue>, ErrorObjectOwned>>
+where
+    T: Serialize,
+    F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T>,
+{
+    if params.as_str().is_some_and(|text| text.len() > PARAMS_BYTES_AT_ONCE) {
+        return None;
+    }
+    let (view, shortfall) = context.views.now().in_memory(EFFORT_AT_ONCE)?;
+    let call = Call::at(context, view);
+    let job = || -> ApiResult<_> { Ok(to_raw_value(&method(&call, &mut params.sequence())?)?) };
+    let ended = catch_unwind(AssertUnwindSafe(job));
+    if shortfall.is_met() {
+        return None;
+    }
+    Some(match ended {
+        Ok(result) => result.map_err(|error| error.into_object(name)),
+        // The panic hook has said where and why.
+        Err(_panic) => {
+            tracing::error!(method = name, "request panicked");
+            Err(internal_error())
+        }
+    })
+}
+
+/// Answers one request in a job. The answer is also written as JSON inside it: it may be long.
 async fn answer<T, F>(
     name: &'static str,
-    context: Arc<ApiContext>,
+    context: Arc<Context>,
     params: Params<'static>,
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
@@ -108,12 +191,21 @@ pub(crate) struct Call {
     pub(crate) config: ApiConfig,
     /// The newest block of the main node, as far as known.
     pub(crate) tip: Option<L2BlockNumber>,
+    /// Parts of answers.
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl Call {
-    pub(crate) fn new(context: &ApiContext) -> Self {
-        let ApiContext { views, tasks: _, config, sync } = context;
-        Self { view: Arc::new(views.now()), config: *config, tip: sync.tip() }
+    /// A request that begins now.
+    pub(crate) fn new(context: &Context) -> Self {
+        Self::at(context, context.views.now())
+    }
+
+    /// A request that is answered from `view`.
+    pub(crate) fn at(context: &Context, view: ChainView) -> Self {
+        let Context { api: ApiContext { config, sync, .. }, kept } = context;
+        let (view, kept) = (Arc::new(view), kept.clone());
+        Self { view, config: *config, tip: sync.tip(), kept }
     }
 
     /// Which chain this is.

@@ -8,10 +8,14 @@ pub struct ApiConfig {
     /// Most logs of one `eth_getLogs` over more than one block, and about the most items of one
     /// `eth_getFilterChanges`; the reference node's `req_entities_limit`.
     pub logs_max: usize,
-    /// Most blocks whose headers one `eth_getLogs`, `eth_getFilterChanges` or `en_syncTokens` looks
-    /// at. The reference node has an index
-    /// instead and no such bound.
+    /// Most blocks whose headers one `en_syncTokens` looks at, or one `eth_getLogs` or
+    /// `eth_getFilterChanges` that names neither address nor topic (or more than a thousand of
+    /// each that it names).
     pub log_blocks_max: u32,
+    /// Most rows of the index of logs that one `eth_getLogs` over more than one block, or one
+    /// `eth_getFilterChanges`, reads. Those of the rarest address or topic that is asked for count,
+    /// and about as many of each other one. The reference node has no such bound.
+    pub log_rows_max: u64,
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
     /// not.
     pub log_events_max: u64,
@@ -51,6 +55,8 @@ pub struct ApiConfig {
     /// again for the batch's other blocks. A block with more cannot be traced; of the others, those
     /// that do not fit are run again when they are asked for.
     pub replay_bytes_max: usize,
+    /// Bytes of blocks and logs that are kept as JSON for later requests.
+    pub kept_bytes_max: usize,
     /// Bytes of traces that are kept for later requests.
     pub trace_cache_bytes_max: usize,
 }
@@ -60,6 +66,7 @@ impl Default for ApiConfig {
         Self {
             logs_max: 10_000,
             log_blocks_max: 2_000_000,
+            log_rows_max: 2_000_000,
             log_events_max: 5_000_000,
             filters_max: 10_000,
             filter_idle_max: Duration::from_secs(15 * 60),
@@ -76,6 +83,7 @@ impl Default for ApiConfig {
             replay_wait_max: Duration::from_secs(60),
             replay_time_max: Duration::from_secs(120),
             replay_bytes_max: 256 << 20,
+            kept_bytes_max: 128 << 20,
             trace_cache_bytes_max: 256 << 20,
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! Each request takes one view and is answered from it alone, so its parts always belong to one
 //! moment. What is run for a request (calls, estimates, traces) has limits of its own: how many at
-//! once, how long they wait for their turn, how long they run. All reading runs as a job of [`Tasks::disk`]: a panic in it is an internal error of that
-//! request and of no other.
+//! once, how long they wait for their turn, how long they run.
+//!
+//! Reading that may wait for the disk runs as a job of [`Tasks::disk`]. A request whose answer is in
+//! memory and takes little to read is answered where it came in, without that detour: it is tried
+//! there first, with a bound on what it may read, and becomes a job when that is not enough. A
+//! panic, here or there, is an internal error of that request and of no other.
 
 #![warn(missing_docs)]
 
@@ -14,6 +18,7 @@ mod en;
 mod error;
 mod eth;
 mod execution;
+mod kept;
 mod net;
 mod snapshots;
 mod trace;

@@ -9,6 +9,9 @@
 mod closed;
 pub mod codec;
 pub mod error;
+pub mod frugal;
+pub mod logs;
+pub mod recent;
 pub mod rollback;
 pub mod tables;
 #[cfg(test)]
@@ -17,8 +20,11 @@ pub mod view;
 pub mod writers;
 
 pub use self::{
-    codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition},
+    codec::{ChainIdentity, LogRole, SlotInfo, StoredBytecode, TxPosition, log_rows},
     error::{StoreFault, StoreResult},
+    frugal::Shortfall,
+    logs::{LogCandidates, LogClause, LogStep},
+    recent::{Recent, RecentLoad},
     rollback::RollbackWriter,
     view::{ChainView, Views},
     writers::{
@@ -28,4 +34,4 @@ pub use self::{
 };
 
 /// Number of the layouts in [`codec`]. A data directory with another one is refused.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;

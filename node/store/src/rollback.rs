@@ -14,7 +14,7 @@ use lockstep_types::{BatchHeader, L1BatchNumber, L2BlockNumber};
 
 use crate::{
     ChainView, StoreFault, StoreResult, Views, Writers,
-    codec::{StoredBytecode, decode, encode, state_key},
+    codec::{StoredBytecode, decode, encode, log_rows, state_key},
     tables,
     view::{AGREED_KEY, COMPARED_KEY, HEAD_KEY, PRECOMMITS_KEY, ROLLBACK_KEY, SEALED_KEY},
     writers::SharedWriter,
@@ -131,6 +131,7 @@ impl RollbackWriter {
             let set = newest_blocks(&view, head, end, changes_max)?;
             self.0.write(set, Durability::Buffered)?;
         }
+        self.0.begin_generation();
         self.forget_bytecodes(&views.now(), end, changes_max)?;
         let mut set = WriteSet::new();
         set.delete(tables::CURSORS, ROLLBACK_KEY);
@@ -199,6 +200,9 @@ fn without_block(view: &ChainView, number: L2BlockNumber, set: &mut WriteSet) ->
     for tx in view.transactions(number)? {
         set.delete(tables::TX_POSITIONS, tx.hash().bytes());
     }
+    for (row, _) in log_rows(number, &view.receipts(number)?) {
+        set.delete(tables::LOG_INDEX, row);
+    }
     for slot in view.block_writes(number)?.ok_or_else(|| missing(tables::BLOCK_WRITES))? {
         set.delete(tables::STATE, state_key(&slot, number));
     }
@@ -251,7 +255,7 @@ mod tests {
             let otherwise = match table.name {
                 "meta" => true, // What it says holds for every block.
                 "cursors" | "block_numbers" | "tx_positions" | "state" | "slots" | "batches"
-                | "batch_writes" | "commitment_inputs" | "bytecodes" => true,
+                | "batch_writes" | "commitment_inputs" | "bytecodes" | "log_index" => true,
                 "tree_nodes" | "tree_roots" => true, // The tree's own crate.
                 _ => false,
             };

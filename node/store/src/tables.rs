@@ -62,8 +62,11 @@ tables! {
     /// Batch number → what became of comparing it with its commit transaction. Rows have no gaps.
     /// L1 checker.
     L1_CHECKS = 19, "l1_checks", None;
+    /// Prefix of a word's hash ‖ block number → which of the block's receipts hold logs with that
+    /// word, and as what. Executor, with the receipts.
+    LOG_INDEX = 20, "log_index", Some(6);
     /// Block number → the transaction that precommitted it. Sync.
-    PRECOMMITS = 20, "precommits", None;
+    PRECOMMITS = 21, "precommits", None;
 }
 
 /// The tables of the node's store.

@@ -9,9 +9,9 @@ use lockstep_io::{
 use lockstep_io_memory::MemoryStores;
 use lockstep_types::{
     Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Finality,
-    HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt, StateRoot,
-    StepTx, StorageSlot, TxHash, TxStatus, U256,
+    BlockParams, Bloom, BytecodeHash, Bytes, ChainId, Commitment, CommitmentInputs, Event,
+    Finality, HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber, LeafIndex, Receipt,
+    StateRoot, StepTx, StorageSlot, TxHash, TxStatus, U256,
 };
 
 use crate::{
@@ -27,7 +27,7 @@ fn value(number: u64) -> B256 {
     B256::from(U256::from(number))
 }
 
-fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
+pub(crate) fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
     let params = BlockParams {
         number: L2BlockNumber(number),
         batch: L1BatchNumber(batch),
@@ -63,7 +63,12 @@ fn block(number: u32, batch: u32, state: &[(HashedKey, B256)]) -> BlockRecord {
     BlockRecord { header, transactions, receipts, state: state.to_vec(), bytecodes }
 }
 
-fn batch(number: u32, last_block: u32, writes: Vec<BatchWrite>, first_new: u64) -> BatchRecord {
+pub(crate) fn batch(
+    number: u32,
+    last_block: u32,
+    writes: Vec<BatchWrite>,
+    first_new: u64,
+) -> BatchRecord {
     let header = BatchHeader {
         number: L1BatchNumber(number),
         timestamp: Default::default(),
@@ -83,7 +88,7 @@ fn write(byte: u8, index: u64, number: u64) -> BatchWrite {
     BatchWrite { hashed_key: key(byte), leaf_index: LeafIndex(index), value: value(number) }
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis {
         identity: ChainIdentity {
             l2_chain_id: ChainId(1),
@@ -220,15 +225,7 @@ fn what_is_not_there_is_none() {
 #[test]
 fn receipts_belong_to_their_block_alone() {
     let (_, views, mut writers) = started();
-    let receipt = |gas_refunded| Receipt {
-        status: TxStatus::Success,
-        gas_refunded,
-        contract_address: None,
-        first_event_index: 0,
-        events: Vec::new(),
-        first_l2_to_l1_log_index: 0,
-        l2_to_l1_logs: Vec::new(),
-    };
+    let receipt = |gas_refunded| Receipt { gas_refunded, ..receipt(&[]) };
     // More than fit in a byte, and blocks whose keys are neighbours.
     let all: Vec<_> = (0..300).map(receipt).collect();
     for number in [255, 256, u32::MAX] {
@@ -367,7 +364,7 @@ fn table_names(set: &WriteSet) -> Vec<&'static str> {
 #[test]
 fn genesis_is_one_durable_write_set_with_the_tree_in_it() {
     let notes = Notebook::default();
-    let mut writers = Writers::new(Box::new(notes.clone()));
+    let mut writers = Writers::new(Box::new(notes.clone()), Arc::default());
     let mut tree = WriteSet::new();
     tree.put(tables::TREE_ROOTS, [0; 4], [1]);
     writers.chain.persist_genesis(&genesis(), tree).unwrap();
@@ -393,9 +390,11 @@ fn genesis_is_one_durable_write_set_with_the_tree_in_it() {
 #[test]
 fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
     let notes = Notebook::default();
-    let mut writers = Writers::new(Box::new(notes.clone()));
+    let mut writers = Writers::new(Box::new(notes.clone()), Arc::default());
     let record = batch(1, 3, vec![write(2, 2, 6)], 2);
-    writers.chain.persist_block(&block(3, 1, &[(key(2), value(6))]), Some(&record)).unwrap();
+    let mut last = block(3, 1, &[(key(2), value(6))]);
+    last.receipts = vec![receipt(&[(1, &[2])])];
+    writers.chain.persist_block(&last, Some(&record)).unwrap();
     let sets = notes.sets.lock().unwrap();
     let [(set, _)] = &sets[..] else { panic!("{} write sets", sets.len()) };
     let expected = [
@@ -406,6 +405,8 @@ fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
         "blocks",
         "commitment_inputs",
         "cursors",
+        "log_index",
+        "receipts",
         "slots",
         "state",
     ];
@@ -415,7 +416,7 @@ fn a_block_goes_with_its_batch_and_the_cursors_in_one_write_set() {
 #[test]
 fn genesis_that_failed_is_an_empty_data_directory() {
     let failing = Notebook { fails: true, ..Notebook::default() };
-    let mut writers = Writers::new(Box::new(failing));
+    let mut writers = Writers::new(Box::new(failing), Arc::default());
     let full = StoreFault::Disk(StoreError::Full("no room".to_owned()));
     assert_eq!(writers.chain.persist_genesis(&genesis(), WriteSet::new()), Err(full));
 
@@ -459,6 +460,24 @@ fn a_second_opening_is_refused_while_the_first_lives() {
     assert!(open(&disk).is_ok());
 }
 
+/// A receipt with events of contracts, each with topics.
+pub(crate) fn receipt(events: &[(u8, &[u8])]) -> Receipt {
+    let event = |(address, topics): &(u8, &[u8])| Event {
+        address: Address::repeat_byte(*address),
+        topics: topics.iter().map(|topic| B256::repeat_byte(*topic)).collect(),
+        data: Bytes::new(),
+    };
+    Receipt {
+        status: TxStatus::Success,
+        gas_refunded: 0,
+        contract_address: None,
+        first_event_index: 0,
+        events: events.iter().map(event).collect(),
+        first_l2_to_l1_log_index: 0,
+        l2_to_l1_logs: Vec::new(),
+    }
+}
+
 /// A chain of three batches of two blocks, as far as block `until`. Blocks 2 and 4 end theirs.
 fn follow(writers: &mut Writers, until: u32) {
     let at = |number: u32| u64::from(number) * 10;
@@ -468,6 +487,7 @@ fn follow(writers: &mut Writers, until: u32) {
         let mut record = block(number, batch_number, &rows);
         let code = |byte: u8| (BytecodeHash(B256::repeat_byte(byte)), Bytes::from(vec![byte; 9]));
         record.bytecodes = vec![code(own)];
+        record.receipts = vec![receipt(&[(1, &[own]), (own, &[1, 2])]), receipt(&[(1, &[])])];
         let ends = number % 2 == 0;
         let first_new = u64::from(number);
         let sealed = ends.then(|| {
@@ -553,7 +573,8 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
     // What finishing would write first, a block at a time: blocks 6, 5, 4 and 3.
     let mut heads = Vec::new();
     for _ in 0..4 {
-        let mut other = Writers::new(Box::new(Notebook { fails: true, ..notes.clone() }));
+        let mut other =
+            Writers::new(Box::new(Notebook { fails: true, ..notes.clone() }), Arc::default());
         assert!(other.rollback.finish(&views, 0).is_err());
         let (set, durability) = notes.sets.lock().unwrap().pop().unwrap();
         assert_eq!(durability, Durability::Buffered);
@@ -567,6 +588,8 @@ fn a_rollback_passes_only_through_chains_that_could_have_been_followed() {
             tables::STATE,
             tables::SLOTS,
             tables::BLOCK_WRITES,
+            tables::RECEIPTS,
+            tables::LOG_INDEX,
             tables::BATCHES,
             tables::BATCH_WRITES,
             tables::COMMITMENT_INPUTS,
@@ -614,4 +637,51 @@ fn the_newest_final_batch_is_found() {
         writers.steps.persist(&[(L1BatchNumber(number), steps)]).unwrap();
         assert_eq!(views.now().final_batch(), Ok(L1BatchNumber(number)));
     }
+}
+
+#[test]
+fn a_view_is_the_same_until_something_is_written() {
+    let (_, views, mut writers) = followed(2);
+    let seq = |view: &ChainView| view.raw().seq();
+    let before = views.now();
+    assert_eq!(before.head(), Ok(Some(L2BlockNumber(2))));
+    assert_eq!(seq(&before), seq(&views.now()));
+    writers.chain.persist_block(&block(3, 2, &[]), None).unwrap();
+    let after = views.now();
+    assert!(seq(&before) < seq(&after));
+    assert_eq!(before.head(), Ok(Some(L2BlockNumber(2))), "a view keeps what it shows");
+    assert_eq!(after.head(), Ok(Some(L2BlockNumber(3))));
+}
+
+#[test]
+fn a_rollback_begins_a_generation_and_nothing_else_does() {
+    let (_, views, mut writers) = followed(6);
+    let before = views.now();
+    writers.rollback.begin(&before, L1BatchNumber(3), without_tree(3)).unwrap();
+    assert_eq!(views.now().generation(), before.generation());
+    writers.rollback.finish(&views, 100).unwrap();
+    let after = views.now().generation();
+    assert_ne!(after, before.generation());
+    writers.chain.persist_block(&block(7, 4, &[]), None).unwrap();
+    assert_eq!(writers.rollback.finish(&views, 100), Ok(None));
+    assert_eq!(views.now().generation(), after);
+    let mut renewed = writers.rollback.renew().unwrap();
+    renewed.rollback.begin(&views.now(), L1BatchNumber(3), without_tree(3)).unwrap();
+    renewed.rollback.finish(&views, 100).unwrap();
+    assert_ne!(views.now().generation(), after, "also by writers that took the place of others");
+}
+
+#[test]
+fn what_is_in_memory_is_what_is_there() {
+    let (_, views, _writers) = followed(4);
+    let view = views.now();
+    let (quick, shortfall) = view.in_memory(100).unwrap();
+    assert_eq!(quick.head(), view.head());
+    assert_eq!(quick.block(L2BlockNumber(3)), view.block(L2BlockNumber(3)));
+    assert_eq!(quick.generation(), view.generation());
+    assert!(!shortfall.is_met());
+    let (quick, shortfall) = view.in_memory(0).unwrap();
+    let not_in_memory = Err(StoreFault::Disk(StoreError::NotInMemory));
+    assert_eq!(quick.receipts(L2BlockNumber(3)), not_in_memory);
+    assert!(shortfall.is_met());
 }

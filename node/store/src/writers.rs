@@ -14,13 +14,16 @@ use lockstep_types::{
 use crate::{
     LAYOUT,
     closed::Closed,
-    codec::{ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, position_key, state_key},
+    codec::{
+        ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, log_rows, position_key,
+        state_key,
+    },
     error::StoreResult,
     rollback::RollbackWriter,
     tables,
     view::{
-        AGREED_KEY, CHAIN_KEY, COMPARED_KEY, HEAD_KEY, LAYOUT_KEY, PRECOMMITS_KEY, SEALED_KEY,
-        Views,
+        AGREED_KEY, CHAIN_KEY, COMPARED_KEY, HEAD_KEY, LAYOUT_KEY, Latest, PRECOMMITS_KEY,
+        SEALED_KEY, Views,
     },
 };
 
@@ -34,9 +37,10 @@ const STORE: &str = "chain";
 /// [`StoreFault`](crate::StoreFault): locked by another process, written by another release, or what the disk said.
 pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
     let (reader, writer) = open_halves(stores)?;
-    let views = Views::new(reader);
+    let latest = Arc::new(Latest::default());
+    let views = Views::new(reader, latest.clone());
     views.now().identity()?;
-    Ok((views, Writers::new(writer)))
+    Ok((views, Writers::new(writer, latest)))
 }
 
 fn open_halves(stores: &dyn Stores) -> Result<OpenStore, StoreError> {
@@ -49,6 +53,7 @@ fn open_halves(stores: &dyn Stores) -> Result<OpenStore, StoreError> {
 pub struct SharedWriter {
     store: Arc<Mutex<Shared>>,
     generation: u64,
+    latest: Arc<Latest>,
 }
 
 #[derive(Debug)]
@@ -64,14 +69,23 @@ impl SharedWriter {
         if store.generation != self.generation {
             return Err(StoreError::Fenced.into());
         }
-        Ok(store.writer.write(set, durability)?)
+        let written = store.writer.write(set, durability);
+        // Also after a write that failed: nobody knows what is there then.
+        self.latest.outdate();
+        Ok(written?)
+    }
+
+    /// Views from now on belong to a new generation of the chain: blocks were taken away.
+    pub(crate) fn begin_generation(&self) {
+        self.latest.begin_generation();
     }
 
     /// A writer that takes the place of all others: theirs are refused from now on.
     pub(crate) fn renew(&self) -> StoreResult<Self> {
         let mut store = self.lock()?;
         store.generation += 1;
-        Ok(Self { store: self.store.clone(), generation: store.generation })
+        let (generation, latest) = (store.generation, self.latest.clone());
+        Ok(Self { store: self.store.clone(), generation, latest })
     }
 
     /// Closes the store and opens it again, because a write failed (C5): `views` and writers made
@@ -117,10 +131,10 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// The writers of one store.
-    pub fn new(writer: Box<dyn WriteStore>) -> Self {
+    /// The writers of one store, of which `latest` is the newest view.
+    pub(crate) fn new(writer: Box<dyn WriteStore>, latest: Arc<Latest>) -> Self {
         let store = Arc::new(Mutex::new(Shared { writer, generation: 0 }));
-        Self::sharing(SharedWriter { store, generation: 0 })
+        Self::sharing(SharedWriter { store, generation: 0, latest })
     }
 
     pub(crate) fn sharing(shared: SharedWriter) -> Self {
@@ -388,6 +402,9 @@ fn put_block(set: &mut WriteSet, record: &BlockRecord) {
     for (index, receipt) in (0..).zip(receipts) {
         let position = TxPosition { block: number, index };
         set.put(tables::RECEIPTS, position_key(position), encode(receipt));
+    }
+    for (key, row) in log_rows(number, receipts) {
+        set.put(tables::LOG_INDEX, key, row);
     }
     let mut journal = Vec::with_capacity(state.len() * 32);
     for (slot, value) in state {

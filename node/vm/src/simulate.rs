@@ -10,7 +10,7 @@ use std::{
 
 use lockstep_types::{
     Address, B256, Bytes, ChainId, Event, FeeInput, L1BatchNumber, L2BlockHash, L2BlockNumber,
-    PaymasterParams, ProtocolVersion, StorageWrite, U256, UnixSeconds,
+    PaymasterParams, ProtocolVersion, SettlementLayer, StorageWrite, U256, UnixSeconds,
 };
 
 use crate::{BaseContracts, Trace, VmError, VmStorage};
@@ -41,6 +41,10 @@ pub struct SimulationEnv {
     pub base_fee_per_gas: Option<u64>,
     /// Bytecodes.
     pub base_contracts: Arc<BaseContracts>,
+    /// Where the chain settles (from v31 on).
+    pub settlement_layer: Option<SettlementLayer>,
+    /// Fee for interop calls (from v31 on).
+    pub interop_fee: U256,
 }
 
 /// A transaction that nobody has signed.

@@ -37,7 +37,7 @@ use crate::{
     batch::EraBatch,
     facts::{FactBatch, ShadowBatch},
     machine::MachineKind,
-    own::{KnownMessengers, Layout, OwnBatch, Programs, Shared, Simulation},
+    own::{Idle, KnownMessengers, Layout, OwnBatch, Programs, Shared, Simulation},
 };
 
 /// Which machines run a batch.
@@ -101,7 +101,7 @@ impl EraVm {
     pub fn new(config: EraVmConfig) -> Self {
         let programs = Arc::new(Programs::new(config.program_cache_bytes));
         let messengers = Arc::new(KnownMessengers::default());
-        let shared = Shared { programs, messengers };
+        let shared = Shared { programs, messengers, idle: Arc::new(Idle::default()) };
         Self { mode: config.mode, shared, bootloaders: Arc::default() }
     }
 
@@ -210,8 +210,8 @@ impl EraVm {
         stop: &'a Stop,
     ) -> Result<Simulation<'a>, VmError> {
         let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
-        let (programs, bootloaders) = (&self.shared.programs, &*self.bootloaders);
-        Ok(Simulation { layout, env, tx, programs, bootloaders, with_trace, stop })
+        let (shared, bootloaders) = (&self.shared, &*self.bootloaders);
+        Ok(Simulation { layout, env, tx, shared, bootloaders, with_trace, stop })
     }
 }
 

@@ -107,8 +107,8 @@ fn batch_env(env: &SimulationEnv) -> BatchEnv {
         fee_account: lockstep_types::Address::ZERO,
         base_contracts: env.base_contracts.clone(),
         pubdata_params: PubdataParams::default(),
-        settlement_layer: None,
-        interop_fee: U256::ZERO,
+        settlement_layer: env.settlement_layer,
+        interop_fee: env.interop_fee,
     }
 }
 

@@ -313,6 +313,8 @@ fn simulation_env() -> SimulationEnv {
         fee_input: env.fee_input,
         base_fee_per_gas: None,
         base_contracts: env.base_contracts,
+        settlement_layer: env.settlement_layer,
+        interop_fee: env.interop_fee,
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) const BODIES: &[Body] = &[
     ("across-prefixes", scans_go_on_across_prefixes),
     ("part-scans", a_scan_can_be_left_in_the_middle),
     ("frozen", views_and_scans_never_see_later_writes),
+    ("in-memory", what_is_in_memory_is_what_is_there),
     ("unknown-table", reading_no_table_is_an_error),
 ];
 
@@ -309,4 +310,42 @@ fn reading_no_table_is_an_error(place: &mut Place<'_>) {
         assert!(is_schema(failure(scan.next().unwrap(), "scanning no table")));
         assert!(scan.next().is_none(), "a scan went on after an error");
     }
+}
+
+fn what_is_in_memory_is_what_is_there(place: &mut Place<'_>) {
+    let mut store = place.open();
+    for round in 0..3_u8 {
+        store.write(|set| {
+            for key in 0..200_u8 {
+                set.put(PREFIXED, [key / 16, round, key], vec![round; 100]);
+            }
+        });
+        // Some of them on the disk, some not.
+        if round == 0 {
+            store.writer.flush_unlogged().unwrap();
+        }
+    }
+    let view = store.view();
+    let Some(quick) = view.in_memory() else { return };
+    store.write(|set| set.put(PREFIXED, [0, 0, 0], b"later"));
+    assert_eq!(quick.seq(), view.seq());
+    for key in 0..=255_u8 {
+        for round in 0..3 {
+            let key = [key / 16, round, key];
+            match quick.get(PREFIXED, &key) {
+                Err(StoreError::NotInMemory) => {}
+                found => assert_eq!(found, view.get(PREFIXED, &key)),
+            }
+        }
+        let range = || KeyRange::prefix(&[key / 16, 1]);
+        for dir in [Dir::Up, Dir::Down] {
+            let mut found: Vec<_> = quick.scan(PREFIXED, range(), dir).collect();
+            let is_short = found.pop_if(|row| *row == Err(StoreError::NotInMemory)).is_some();
+            let there: Vec<_> = view.scan(PREFIXED, range(), dir).collect();
+            assert!(there.starts_with(&found), "rows in memory are not those that are there");
+            assert!(is_short || found.len() == there.len(), "rows are missing without a word");
+        }
+    }
+    let newest = quick.get(PREFIXED, &[0, 2, 0]);
+    assert!(matches!(newest, Ok(Some(_)) | Err(StoreError::NotInMemory)));
 }

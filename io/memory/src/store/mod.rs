@@ -280,4 +280,10 @@ impl View for MemoryView {
             Some(Ok((key, value)))
         }))
     }
+
+    /// All of it.
+    fn in_memory(&self) -> Option<Box<dyn View>> {
+        self.open.write().hold_again(self.seq);
+        Some(Box::new(Self { open: self.open.clone(), seq: self.seq }))
+    }
 }

@@ -56,6 +56,11 @@ impl Versions {
         self.seq
     }
 
+    /// One view more of `seq`, of which there is one.
+    pub(super) fn hold_again(&mut self, seq: Seq) {
+        *self.views.entry(seq).or_default() += 1;
+    }
+
     /// One view of `seq` less.
     pub(super) fn release(&mut self, seq: Seq) {
         if let Some(count) = self.views.get_mut(&seq) {

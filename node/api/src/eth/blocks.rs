@@ -1,30 +1,35 @@
 //! Blocks.
 
+use std::sync::Arc;
+
 use lockstep_types::{BlockHeader, L2BlockNumber, U256};
 use lockstep_wire::eth::{self, BlockId, BlockTransactions};
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::value::to_raw_value;
 
 use super::json::BlockInfo;
 use crate::{
     call::{Call, Methods},
     error::ApiResult,
+    kept::{Part, PartKey, PartKind, Shown},
 };
 
 pub(super) fn register(methods: &mut Methods) {
     methods.add("eth_getBlockByNumber", |call, params| {
         let number = BlockId::Number(params.next()?);
-        block(call, number, params.next()?)
+        shown_block(call, number, params.next()?)
     });
     methods.add("eth_getBlockByHash", |call, params| {
         let hash = BlockId::Hash(params.next()?);
-        block(call, hash, params.next()?)
+        shown_block(call, hash, params.next()?)
     });
     methods.add("eth_getHeaderByNumber", |call, params| {
         let number = BlockId::Number(params.next()?);
-        Ok(block(call, number, false)?.map(eth::Header::from))
+        header(call, number)
     });
     methods.add("eth_getHeaderByHash", |call, params| {
         let hash = BlockId::Hash(params.next()?);
-        Ok(block(call, hash, false)?.map(eth::Header::from))
+        header(call, hash)
     });
     // There are none, whatever block is asked for.
     methods.add_constant("eth_getUncleCountByBlockNumber", U256::ZERO);
@@ -37,9 +42,42 @@ pub(super) fn register(methods: &mut Methods) {
     });
 }
 
-fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> {
+/// A block as the JSON that is kept of it.
+#[derive(Debug)]
+struct ShownBlock(Arc<Part>);
+
+impl Serialize for ShownBlock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.shown {
+            Shown::Block(json) => json.serialize(serializer),
+            Shown::Logs(_) => Err(S::Error::custom("logs are no block")),
+        }
+    }
+}
+
+fn shown_block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<ShownBlock>> {
     let Some(number) = call.find_block(id)? else { return Ok(None) };
-    let block = BlockInfo::new(call, call.header(number)?)?;
+    let part = PartKind::Block { full };
+    let key = PartKey { generation: call.view.generation(), block: number, part };
+    if let Some(part) = call.kept.get(&key, call.view.sealed_batch()?) {
+        return Ok(Some(ShownBlock(part)));
+    }
+    let info = BlockInfo::new(call, call.header(number)?)?;
+    let (batch, is_sealed) = (info.header.params.batch, info.sealed_batch().is_some());
+    let shown = Shown::Block(to_raw_value(&block(call, &info, full)?)?);
+    let part = Arc::new(Part { batch, is_sealed, shown });
+    call.kept.put(key, part.clone());
+    Ok(Some(ShownBlock(part)))
+}
+
+fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
+    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let info = BlockInfo::new(call, call.header(number)?)?;
+    block(call, &info, false).map(|block| Some(block.into()))
+}
+
+fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {
+    let number = block.header.params.number;
     let transactions = call.view.transactions(number)?;
     let transactions = if full {
         let chain_id = call.identity()?.l2_chain_id;
@@ -49,7 +87,7 @@ fn block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<eth::Block>> 
     } else {
         BlockTransactions::Hashes(transactions.iter().map(|tx| tx.hash().0).collect())
     };
-    Ok(Some(block.block(transactions, batch_timestamp(call, &block)?)))
+    Ok(block.block(transactions, batch_timestamp(call, block)?))
 }
 
 /// When the batch of `block` was opened; shown once it is sealed.

@@ -17,12 +17,12 @@ use jsonrpsee::types::params::ParamsSequence;
 use lockstep_io::{Clock, Entropy, Mono};
 use lockstep_types::{L2BlockHash, L2BlockNumber, U256};
 use lockstep_wire::{
-    eth::{self, BlockNumberOrTag, Filter},
+    eth::{BlockNumberOrTag, Filter},
     quantity,
 };
 use serde::{Deserialize, Serialize};
 
-use super::logs;
+use super::logs::{self, FoundLog};
 use crate::{
     ApiConfig,
     call::{Call, Methods},
@@ -56,7 +56,8 @@ pub(crate) fn register(methods: &mut Methods, seams: FilterSeams) {
     // A transaction becomes known here when its block does.
     add(methods, "eth_newPendingTransactionFilter", |_, _| Ok(Kind::Transactions));
     let of = Arc::clone(&filters);
-    methods.add("eth_getFilterChanges", move |call, params| of.changes(call, params));
+    // Others wait for the place of a filter while its changes are read.
+    methods.add_job("eth_getFilterChanges", move |call, params| of.changes(call, params));
     let of = Arc::clone(&filters);
     methods.add("eth_getFilterLogs", move |call, params| of.logs(call, params));
     methods.add("eth_uninstallFilter", move |_, params| {
@@ -102,7 +103,7 @@ struct Place {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Changes {
-    Logs(Vec<eth::Log>),
+    Logs(Vec<FoundLog>),
     Hashes(Vec<lockstep_types::B256>),
 }
 
@@ -161,7 +162,7 @@ impl Filters {
     }
 
     /// All logs that a filter means, told of or not.
-    fn logs(&self, call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Vec<eth::Log>> {
+    fn logs(&self, call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Vec<FoundLog>> {
         let Id(id) = params.next()?;
         match self.find(id, &call.config)?.0 {
             Kind::Logs(filter) => logs::find(call, &filter),

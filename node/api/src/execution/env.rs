@@ -107,6 +107,8 @@ impl Simulation<'_> {
             fee_input: self.fee_input(place)?,
             base_fee_per_gas: None,
             base_contracts: Arc::new(contracts(view, &place.header)?),
+            settlement_layer: params.settlement_layer,
+            interop_fee: params.interop_fee.unwrap_or_default(),
         })
     }
 
@@ -137,6 +139,8 @@ impl Simulation<'_> {
             fee_input: self.fee_input(place)?,
             base_fee_per_gas: None,
             base_contracts: Arc::new(contracts(view, &place.header)?),
+            settlement_layer: params.settlement_layer,
+            interop_fee: params.interop_fee.unwrap_or_default(),
         })
     }
 

@@ -22,8 +22,7 @@ use tokio::sync::watch;
 use self::gate::Gate;
 pub(crate) use self::{ending::data_reason, fees::pubdata_price, overrides::Overridden};
 use crate::{
-    ApiContext,
-    call::{Call, Methods},
+    call::{Call, Context, Methods},
     error::{ApiError, ApiResult},
     trace::TraceCache,
 };
@@ -54,7 +53,7 @@ pub struct CurrentFees {
 
 /// Runs what requests ask for.
 pub(crate) struct Engine {
-    pub(crate) context: Arc<ApiContext>,
+    pub(crate) context: Arc<Context>,
     pub(crate) execution: Execution,
     pub(crate) replayer: Replayer,
     pub(crate) calls: Gate,
@@ -69,7 +68,7 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(context: Arc<ApiContext>, execution: Execution) -> Self {
+    pub(crate) fn new(context: Arc<Context>, execution: Execution) -> Self {
         let root = |view: &lockstep_store::ChainView, batch: L1BatchNumber| {
             let row = lockstep_tree::root_of(view.raw(), batch);
             row.map(|row| row.map(|row| row.root)).map_err(|error| error.to_string())

@@ -1,6 +1,8 @@
 //! `eth_getLogs`.
 
-use lockstep_types::{Address, B256, Event, L2BlockNumber, TxType, block::legacy_block_hash};
+use lockstep_types::{
+    Address, B256, Event, L1BatchNumber, L2BlockNumber, TxType, block::legacy_block_hash,
+};
 use proptest::{
     collection::vec,
     option,
@@ -10,7 +12,7 @@ use proptest::{
 use serde_json::{Value, json};
 
 use super::{
-    sample::{Block, event, genesis, l2_tx, receipt, world},
+    sample::{Block, batch, event, genesis, l2_tx, receipt, world},
     world::World,
 };
 use crate::ApiConfig;
@@ -145,13 +147,21 @@ fn reading_too_much_is_refused_with_a_range_that_can_be_read() {
     };
     let config = ApiConfig { log_blocks_max: 4, ..ApiConfig::default() };
     let world = world_with(config, &blocks);
-    assert_eq!(world.error("eth_getLogs", json!([none])), refusal(4));
+    assert_eq!(world.error("eth_getLogs", json!([all])), refusal(4));
     assert_eq!(ask(&world, json!({"fromBlock": "0x1", "toBlock": "0x4"})).len(), 4);
+    assert_eq!(ask(&world, none.clone()), [], "the index knows that there are none");
+
+    let config = ApiConfig { log_rows_max: 4, ..ApiConfig::default() };
+    let world = world_with(config, &blocks);
+    let mut some = json!({"fromBlock": "0x1", "topics": [B256::repeat_byte(1)]});
+    assert_eq!(world.error("eth_getLogs", json!([some])), refusal(4));
+    some["toBlock"] = json!("0x4");
+    assert_eq!(ask(&world, some).len(), 4);
 
     let config = ApiConfig { log_events_max: 3, ..ApiConfig::default() };
     let world = world_with(config, &blocks);
     assert_eq!(world.error("eth_getLogs", json!([all])), refusal(3));
-    assert_eq!(ask(&world, none), [], "blooms rule the blocks out unread");
+    assert_eq!(ask(&world, none), [], "nothing is read where the index names nothing");
 }
 
 fn config() -> Config {
@@ -188,6 +198,29 @@ fn written(choice: &Option<Vec<u8>>, write: impl Fn(u8) -> Value) -> Value {
     }
 }
 
+/// Indices of the logs that a naive filter finds in blocks from 1 on.
+fn naive(
+    blocks: &[Vec<Event>],
+    range: (u32, u32),
+    address: &Option<Vec<u8>>,
+    topics: &[Option<Vec<u8>>],
+) -> Vec<(u32, u32)> {
+    (1..)
+        .zip(blocks)
+        .filter(|(number, _)| (range.0..=range.1).contains(number))
+        .flat_map(|(number, events)| {
+            (0..).zip(events).map(move |(index, event)| (number, index, event))
+        })
+        .filter(|(_, _, event)| {
+            allows(address, Some(event.address.as_slice()))
+                && topics.iter().enumerate().all(|(index, choice)| {
+                    allows(choice, event.topics.get(index).map(|topic| topic.as_slice()))
+                })
+        })
+        .map(|(number, index, _)| (number, index))
+        .collect()
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -199,20 +232,7 @@ proptest! {
         topics in vec(any_choice(), 0..=4),
     ) {
         let world = world_with(ApiConfig::default(), &blocks);
-        let expected: Vec<(u32, u32)> = (1..)
-            .zip(&blocks)
-            .filter(|(number, _)| (range.0..=range.1).contains(number))
-            .flat_map(|(number, events)| {
-                (0..).zip(events).map(move |(index, event)| (number, index, event))
-            })
-            .filter(|(_, _, event)| {
-                allows(&address, Some(event.address.as_slice()))
-                    && topics.iter().enumerate().all(|(index, choice)| {
-                        allows(choice, event.topics.get(index).map(|topic| topic.as_slice()))
-                    })
-            })
-            .map(|(number, index, _)| (number, index))
-            .collect();
+        let expected = naive(&blocks, range, &address, &topics);
         let by_topic = |choice| written(choice, |topic| json!(B256::repeat_byte(topic)));
         let filter = json!({
             "fromBlock": format!("{:#x}", range.0),
@@ -222,4 +242,86 @@ proptest! {
         });
         prop_assert_eq!(ask(&world, filter), at(&expected));
     }
+}
+
+/// Genesis, and a sealed batch for each block with the given events.
+fn sealed_world(blocks: &[Vec<Event>]) -> World {
+    let mut world = World::new(ApiConfig::default());
+    world.persist_genesis(&genesis(Vec::new()));
+    extend(&mut world, 1, 0, blocks);
+    world
+}
+
+/// Adds blocks from `first` on, each a batch of its own; `salt` makes their hashes.
+fn extend(world: &mut World, first: u32, salt: u8, blocks: &[Vec<Event>]) {
+    for (number, events) in (first..).zip(blocks) {
+        let tx = |(index, event): (u8, &Event)| {
+            (l2_tx(index, TxType::Eip1559), receipt(vec![event.clone()]))
+        };
+        let transactions = (0..).zip(events).map(tx).collect();
+        let mut block = Block { number, batch: number, transactions, ..Block::default() }.record();
+        block.header.hash.0[0] = salt;
+        world.persist(&block, Some(&batch(number, [number, number], &[])));
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Answers are asked for before the rollback too, so that whatever is kept of them would show.
+    #[test]
+    fn logs_after_a_rollback_are_those_of_the_chain_that_is_there(
+        blocks in vec(vec(any_event(), 0..=4), 1..=6),
+        keep in any::<prop::sample::Index>(),
+        others in vec(vec(any_event(), 0..=4), 0..=6),
+        address in any_choice(),
+        topics in vec(any_choice(), 0..=2),
+    ) {
+        let mut world = sealed_world(&blocks);
+        let by_topic = |choice| written(choice, |topic| json!(B256::repeat_byte(topic)));
+        let filter = json!({
+            "fromBlock": "0x0",
+            "address": written(&address, |address| json!(Address::repeat_byte(address))),
+            "topics": topics.iter().map(by_topic).collect::<Vec<_>>(),
+        });
+        let all = (0, u32::MAX);
+        let before = naive(&blocks, all, &address, &topics);
+        prop_assert_eq!(ask(&world, filter.clone()), at(&before));
+
+        let keep = keep.index(blocks.len());
+        let kept = u32::try_from(keep).unwrap();
+        world.roll_back(L1BatchNumber(kept));
+        extend(&mut world, kept + 1, 9, &others);
+        let blocks = [&blocks[..keep], &others].concat();
+        let after = naive(&blocks, all, &address, &topics);
+        prop_assert_eq!(ask(&world, filter.clone()), at(&after));
+        for log in world.ask("eth_getLogs", json!([filter])).as_array().unwrap() {
+            let block = world.ask("eth_getBlockByNumber", json!([log["blockNumber"], false]));
+            prop_assert_eq!(&log["blockHash"], &block["hash"]);
+        }
+    }
+}
+
+#[test]
+fn a_log_says_which_batch_it_is_in_once_that_is_sealed() {
+    let mut world = World::new(ApiConfig::default());
+    world.persist_genesis(&genesis(Vec::new()));
+    let block = |number| {
+        let transactions = vec![(l2_tx(9, TxType::Eip1559), receipt(vec![event(1, &[1])]))];
+        Block { number, batch: 1, transactions, ..Block::default() }.record()
+    };
+    let batch_of = |world: &World| {
+        let logs = world.ask("eth_getLogs", json!([{"fromBlock": "0x1", "toBlock": "0x1"}]));
+        let block = world.ask("eth_getBlockByNumber", json!(["0x1", true]));
+        assert_eq!(logs[0]["l1BatchNumber"], block["l1BatchNumber"]);
+        logs[0]["l1BatchNumber"].clone()
+    };
+    world.persist(&block(1), None);
+    assert_eq!(batch_of(&world), Value::Null);
+    assert_eq!(batch_of(&world), Value::Null, "what is kept says the same");
+    world.persist(&block(2), Some(&batch(1, [1, 2], &[])));
+    assert_eq!(batch_of(&world), json!("0x1"));
+    assert_eq!(batch_of(&world), json!("0x1"));
+    world.roll_back(L1BatchNumber(0));
+    assert_eq!(ask(&world, json!({"fromBlock": "0x0"})), []);
 }

@@ -5,6 +5,7 @@ mod batch;
 mod block;
 mod bytes;
 mod chain;
+mod log_rows;
 mod receipt;
 #[cfg(test)]
 mod sample;
@@ -17,10 +18,12 @@ mod transaction;
 pub use self::{
     bytes::{Decode, Encode, Malformed, decode, encode},
     chain::ChainIdentity,
+    log_rows::{LogRole, log_rows},
     state::{SlotInfo, StoredBytecode},
     transaction::TxPosition,
 };
 pub(crate) use self::{
+    log_rows::{LogPlaces, PREFIX_BYTES, block_of_log_key, log_key, log_places, word_prefix},
     state::{block_of_state_key, state_key, state_prefix_until},
-    transaction::{position_key, positions_of},
+    transaction::{position_key, positions_of, tx_hash},
 };

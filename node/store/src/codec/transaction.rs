@@ -8,10 +8,13 @@
 use lockstep_io::KeyRange;
 use lockstep_types::{
     Bytes, Execute, Fee, L2BlockNumber, L2Common, ObsoletePriority, PaymasterParams,
-    PriorityCommon, Transaction, TxCommon, TxType, UpgradeCommon,
+    PriorityCommon, Transaction, TxCommon, TxHash, TxType, UpgradeCommon,
 };
 
-use super::{Decode, Encode, Malformed, bytes::layout};
+use super::{
+    Decode, Encode, Malformed,
+    bytes::{layout, take},
+};
 
 /// Where a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +155,19 @@ impl Decode for Transaction {
     }
 }
 
+/// The hash of a stored transaction, without reading the rest.
+pub(crate) fn tx_hash(mut row: &[u8]) -> Result<TxHash, Malformed> {
+    if bool::decode(&mut row)? {
+        let raw_bytes = usize::decode(&mut row)?;
+        take(&mut row, raw_bytes)?;
+    }
+    // Every kind begins with it.
+    match u8::decode(&mut row)? {
+        0..=2 => TxHash::decode(&mut row),
+        _ => Err(Malformed("there is no such kind of transaction")),
+    }
+}
+
 fn encode_l2(common: &L2Common, raw: &[u8], out: &mut Vec<u8>) {
     let L2Common { hash, nonce, fee, initiator, signature, tx_type, input, paymaster } = common;
     hash.encode(out);
@@ -191,7 +207,7 @@ mod tests {
     use lockstep_types::{Address, B256, TxHash, U256, alloy_primitives::b256, keccak256};
 
     use super::{
-        super::{decode, encode},
+        super::{decode, encode, sample::Gen},
         *,
     };
 
@@ -231,6 +247,17 @@ mod tests {
         let bytes = encode(&shared);
         assert_eq!(decode::<Transaction>(&bytes), Ok(shared));
         assert!(bytes.len() < raw.len() + 256, "{}", bytes.len());
+    }
+
+    #[test]
+    fn the_hash_is_found_without_reading_the_rest() {
+        let mut draw = Gen::new(3);
+        for _ in 0..200 {
+            let tx: Transaction = draw.sample();
+            assert_eq!(tx_hash(&encode(&tx)), Ok(tx.hash()));
+        }
+        assert!(tx_hash(&[0, 3]).is_err());
+        assert!(tx_hash(&[1, 9, 0]).is_err());
     }
 
     #[test]

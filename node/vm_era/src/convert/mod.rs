@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use lockstep_types::{
-    Address, B256, BytecodeHash, Bytes, DaValidator, Event, FeeInput, InteropRoot, L2Common,
-    L2ToL1Log, PriorityCommon, ProtocolVersion, PubdataParams, PubdataType, StorageSlot,
-    StorageWrite, Transaction, TxCommon, TxType, U256, UpgradeCommon,
+    Address, B256, Bytes, DaValidator, Event, FeeInput, InteropRoot, L2Common, L2ToL1Log,
+    PriorityCommon, ProtocolVersion, PubdataParams, PubdataType, StorageSlot, StorageWrite,
+    Transaction, TxCommon, TxType, U256, UpgradeCommon, bytecode::InvalidBytecode,
 };
 use lockstep_vm::{BaseContracts, BatchEnv, BlockEnv, CallFrame, CallKind, Contract, TouchedSlot};
 use zksync_contracts::{BaseSystemContracts, SystemContractCode};
@@ -161,8 +161,19 @@ fn system_code(contract: &Contract) -> Result<SystemContractCode, Unusable> {
     Ok(SystemContractCode { code: contract.code.to_vec(), hash: h256(contract.hash.0) })
 }
 
+/// Whether `code` can be EraVM code, by its length. Its hash is not computed, which takes long.
 pub(crate) fn check_bytecode(code: &[u8]) -> Result<(), Unusable> {
-    BytecodeHash::of_era(code).map(|_hash| ()).map_err(|invalid| invalid.to_string())
+    let words = code.len() / 32;
+    let invalid = if !code.len().is_multiple_of(32) {
+        InvalidBytecode::NotInWords(code.len())
+    } else if words.is_multiple_of(2) {
+        InvalidBytecode::EvenWords(words)
+    } else if words > usize::from(u16::MAX) {
+        InvalidBytecode::TooLong(words)
+    } else {
+        return Ok(());
+    };
+    Err(invalid.to_string())
 }
 
 /// How the batch's pubdata is published, for the versions up to v30 that name a contract.

@@ -256,3 +256,13 @@ fn a_heap_is_sorted_and_without_zeros() {
     assert_eq!(heap(&memory), Some(vec![(9, n(7))]));
     assert_eq!(heap(&[(1 << 40, word(1))]), None);
 }
+
+#[test]
+fn a_bytecode_is_refused_for_its_length_as_its_hash_is() {
+    for bytes in [0, 1, 31, 32, 33, 63, 64, 65, 96, 65_535 * 32, 65_536 * 32, 65_537 * 32] {
+        let code = vec![0; bytes];
+        let hashed = lockstep_types::BytecodeHash::of_era(&code);
+        let expected = hashed.map(|_hash| ()).map_err(|invalid| invalid.to_string());
+        assert_eq!(check_bytecode(&code), expected, "{bytes}");
+    }
+}

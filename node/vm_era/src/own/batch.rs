@@ -10,6 +10,7 @@ use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, Trace, TracedTx, VmError, VmSto
 
 use super::{
     encode::{TxFields, publishes_bytecodes},
+    idle::Idle,
     layout::{Layout, PubdataForm},
     log_tree::KnownMessengers,
     machine::{Ended, Machine, ReadyTx, Run},
@@ -34,11 +35,12 @@ pub(crate) fn base_fee(fees: &FeeInput) -> u64 {
     fees.fair_l2_gas_price.max(for_pubdata)
 }
 
-/// What batches share.
+/// What batches and calls share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) programs: Arc<Programs>,
     pub(crate) messengers: Arc<KnownMessengers>,
+    pub(crate) idle: Arc<Idle>,
 }
 
 /// A batch of the machine.
@@ -128,7 +130,7 @@ impl OwnBatch {
         storage: Box<dyn VmStorage>,
         shared: &Shared,
     ) -> Result<Self, VmError> {
-        let Shared { programs, messengers } = shared;
+        let Shared { programs, messengers, idle: _ } = shared;
         let unusable = |reason| VmError::BadInput { batch: env.number, reason };
         check_env(env, &layout).map_err(unusable)?;
         let mut opened = Self {
@@ -146,7 +148,7 @@ impl OwnBatch {
         let world = World::new(storage, Arc::clone(programs));
         let terms = Terms { base_fee: base_fee(&env.fee_input), is_new: true };
         let machine =
-            MachineBox::open(|| Machine::open(layout, env, terms, first_block, world, programs));
+            MachineBox::open(|| Machine::open(layout, env, terms, first_block, world, None));
         opened.machine = Some(machine.map_err(|fault| opened.error(fault))?);
         Ok(opened)
     }

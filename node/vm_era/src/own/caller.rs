@@ -11,7 +11,6 @@ use lockstep_vm::{BaseContracts, Stop, TouchedSlot, Trace};
 use zksync_types::{H160, U256 as Word};
 use zksync_vm2::{
     ExecutionEnd, FatPointer, Instruction, ModeRequirements, Predicate, Program, Snapshot,
-    VirtualMachine,
     addressing_modes::{
         AnySource, Arguments, Immediate1, Register, Register1, Register2, RegisterOrImmediate,
     },
@@ -19,8 +18,9 @@ use zksync_vm2::{
 };
 
 use super::{
-    machine::{Change, changes_after, settings, slot},
-    observer::Observer,
+    idle::{Effort, Idle, Spare},
+    machine::{Change, changes_after, shape, slot},
+    observer::{Depth, Observer},
     programs::Code,
     static_memory,
     words::{b256_of, u256_of, word_of_address, words_of},
@@ -86,39 +86,53 @@ pub(crate) enum Called {
 /// A machine that makes calls.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    vm: VirtualMachine<Observer, World>,
+    vm: Spare,
     pub(crate) world: World,
     observer: Observer,
     start: Snapshot,
 }
 
 impl Caller {
+    /// A machine that waits for its first call: one of those that are `idle`, or a new one.
     pub(crate) fn new(
         contracts: &BaseContracts,
         mut world: World,
         is_watched: bool,
         stop: &Stop,
+        idle: &Idle,
     ) -> Self {
         for contract in contracts.evm_emulator.iter().chain([&contracts.default_account]) {
             world.brought.insert(contract.hash, contract.code.clone());
         }
-        let address = H160(address::BOOTLOADER.into_array());
-        let settings = settings(contracts, HOOK_ADDRESS);
-        let mut vm = VirtualMachine::new(address, program(), H160::zero(), &[], u32::MAX, settings);
-        let mut frame = vm.current_frame();
-        frame.set_heap_bound(u32::MAX);
-        frame.set_aux_heap_bound(u32::MAX);
-        drop(frame);
+        let shape = shape(Word::zero(), contracts, HOOK_ADDRESS);
         let mut observer = Observer::new(world.made.clone());
+        let vm = idle.take(&shape).unwrap_or_else(|| {
+            let address = H160(address::BOOTLOADER.into_array());
+            let mut vm = Spare::new(shape, address, program());
+            // Up to where it waits for the first call.
+            static_memory::run(&mut vm, &mut world, &mut observer);
+            vm
+        });
         if is_watched {
             observer.watch();
         }
         observer.stop_when(stop.clone());
         let start = vm.world_diff().snapshot();
         let mut caller = Self { vm, world, observer, start };
-        // Up to where it waits for the first call.
-        caller.go_on();
+        caller.vm.make_snapshot();
+        caller.set_gas(u32::MAX);
         caller
+    }
+
+    /// Gives the machine back, and the chain below.
+    pub(crate) fn end(mut self, idle: &Idle, gas: u64) -> World {
+        // What was stopped is in the middle of its frames and cannot be rolled back.
+        if !self.observer.was_stopped {
+            let Depth { max: depth, far_calls, .. } = self.observer.depth;
+            self.vm.rollback();
+            idle.give_back(self.vm, Effort { gas, far_calls, depth });
+        }
+        self.world
     }
 
     fn go_on(&mut self) -> ExecutionEnd {

@@ -170,7 +170,7 @@ fn own(dump: &VmDump, state: State) -> Run {
     let programs = Arc::new(Programs::new(1 << 26));
     let world = World::new(Box::new(state), Arc::clone(&programs));
     let terms = Terms { base_fee: batch.enforced_base_fee.unwrap(), is_new: false };
-    let mut machine = Machine::open(layout, &env, terms, block, world, &programs);
+    let mut machine = Machine::open(layout, &env, terms, block, world, None);
     let tx = ready_tx(&ours(&dump.l2_blocks[0].txs[0]), &layout, false).unwrap();
     let run = machine.run_tx(&tx);
     assert_eq!(machine.world.fault(), None);

@@ -8,7 +8,7 @@ use zksync_types::U256 as Word;
 use super::words::{u256_of, word_of, word_of_address, words_of};
 
 /// Gas that a transaction may compute with, at most.
-const COMPUTE_GAS_MAX: u64 = 80_000_000;
+pub(crate) const COMPUTE_GAS_MAX: u64 = 80_000_000;
 /// Highest gas for a byte of pubdata; what Ethereum's envelopes, which say nothing of it, agree to.
 const GAS_PER_PUBDATA_MAX: u64 = 50_000;
 /// Gas for a place in the batch, and for a word of the bootloader's memory.

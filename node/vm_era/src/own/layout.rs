@@ -2,6 +2,9 @@
 //! 32 bytes from the start of its heap.
 
 use lockstep_types::ProtocolVersion;
+use zksync_types::U256 as Word;
+
+use super::words::words_of;
 
 /// Gas of a batch, as APIs show it.
 pub(crate) const BATCH_GAS_LIMIT: u64 = 1 << 50;
@@ -55,6 +58,29 @@ pub(crate) enum PubdataForm {
     WithValidator,
     /// Commitment scheme and bytes (from v31 on).
     WithScheme,
+}
+
+impl PubdataForm {
+    /// What the operator writes, from the first word that is not the bootloader's own. `checker` is
+    /// the validator or the commitment scheme.
+    pub(crate) fn words(self, checker: Word, handed: &[u8]) -> Vec<Word> {
+        let mut words = match self {
+            Self::Bytes => Vec::new(),
+            // The bytes begin after these two words.
+            Self::WithValidator | Self::WithScheme => vec![checker, Word::from(64)],
+        };
+        words.push(Word::from(handed.len()));
+        words.extend(words_of(handed));
+        words
+    }
+
+    /// Words before that, which the bootloader fills.
+    pub(crate) fn own_words(self) -> usize {
+        match self {
+            Self::Bytes => 2,
+            Self::WithValidator | Self::WithScheme => 1,
+        }
+    }
 }
 
 /// Memory from v29 on.
@@ -203,6 +229,55 @@ mod tests {
         assert_eq!(after.results, before.results);
         let settlement = after.interop.unwrap().settlement.unwrap();
         assert_eq!(settlement + 2, after.compressed);
+    }
+
+    /// Positions that follow from the sizes in the sources of the bootloaders.
+    #[test]
+    fn everything_lies_where_the_bootloaders_look() {
+        let positions = |version| {
+            let layout = Layout::of(ProtocolVersion(version)).unwrap();
+            let Layout { refunds, overheads, compute_gas, block_infos, .. } = layout;
+            assert_eq!((overheads, compute_gas), (refunds + 10_000, refunds + 20_000));
+            assert_eq!(block_infos, refunds + 30_000);
+            assert_eq!((layout.results, layout.hook), (1_983_750, 1_983_749));
+            [refunds, layout.compressed, layout.pubdata, layout.metas, layout.txs]
+        };
+        for version in [24, 25] {
+            let expected = [111, 70_115, 266_725, 1_626_725, 1_646_765];
+            assert_eq!(positions(version), expected, "{version}");
+        }
+        for version in [26, 27, 28] {
+            let expected = [143, 70_147, 266_757, 1_626_757, 1_646_797];
+            assert_eq!(positions(version), expected, "{version}");
+        }
+        for version in [29, 30] {
+            let expected = [143, 80_656, 277_267, 1_637_267, 1_657_307];
+            assert_eq!(positions(version), expected, "{version}");
+        }
+        assert_eq!(positions(31), [143, 80_658, 277_269, 1_637_269, 1_657_309]);
+        let interop = |version| Layout::of(ProtocolVersion(version)).unwrap().interop;
+        assert_eq!(interop(28), None);
+        let of_29 = InteropLayout { counts: 70_150, roots: 80_150, settlement: None };
+        assert_eq!(interop(29), Some(of_29));
+        assert_eq!(interop(31), Some(InteropLayout { settlement: Some(80_656), ..of_29 }));
+    }
+
+    #[test]
+    fn pubdata_is_handed_over_in_the_form_of_the_version() {
+        let form = |version| Layout::of(ProtocolVersion(version)).unwrap().pubdata_form;
+        assert_eq!([24, 25].map(form), [PubdataForm::Bytes; 2]);
+        assert_eq!([26, 27, 28, 29, 30].map(form), [PubdataForm::WithValidator; 5]);
+        assert_eq!(form(31), PubdataForm::WithScheme);
+        let number = Word::from;
+        let mut handed = [0; 33];
+        (handed[31], handed[32]) = (7, 8);
+        let words = PubdataForm::Bytes.words(number(9), &handed);
+        assert_eq!(words, [number(33), number(7), number(8) << 248]);
+        for form in [PubdataForm::WithValidator, PubdataForm::WithScheme] {
+            let with_head = form.words(number(9), &handed);
+            assert_eq!(with_head[..2], [number(9), number(64)]);
+            assert_eq!(with_head[2..], words);
+        }
     }
 
     #[test]

@@ -17,29 +17,28 @@ use zksync_multivm::{
 };
 use zksync_types::{H160, ProtocolVersionId, U256, writes::StateDiffRecord};
 use zksync_vm2::{
-    ExecutionEnd, FatPointer, Settings, Snapshot, VirtualMachine,
+    ExecutionEnd, FatPointer, Snapshot,
     interface::{CallframeInterface, HeapId, StateInterface},
 };
 
 use super::{
     encode::{Compressed, EncodedTx},
+    idle::{Effort, Idle, Shape, Spare},
     layout::{Layout, PUBDATA_WORDS, PubdataForm},
     log_tree::KnownMessengers,
     logs,
     memory::{Memory, Terms, TxMode, Writes},
-    observer::Observer,
+    observer::{Depth, Observer},
     programs::{Code, Key, Programs},
     refund::{RefundTerms, refund},
     static_memory,
-    words::{address_of, b256_of, u256_of, word_of_address, words_of},
+    words::{address_of, b256_of, u256_of, word_of_address},
     world::World,
 };
 use crate::convert::Unusable;
 
 /// Where the bootloader goes on after a panic of its outermost frame: nowhere, it ends.
 const FORMAL_EXCEPTION_HANDLER: u16 = u16::MAX;
-/// Gas of the bootloader for a whole batch.
-const BATCH_GAS: u32 = u32::MAX;
 
 /// What the bootloader calls the operator for.
 mod hook {
@@ -126,7 +125,7 @@ enum Until {
 /// A bootloader in the middle of a batch.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    vm: VirtualMachine<Observer, World>,
+    vm: Spare,
     pub(crate) world: World,
     pub(crate) observer: Observer,
     layout: Layout,
@@ -145,25 +144,25 @@ pub(crate) fn base_code(programs: &Programs, key: Key, code: &[u8]) -> Code {
     programs.get(key).unwrap_or_else(|| programs.decode(key, code))
 }
 
-/// Hashes of the code of accounts without code and of EVM accounts, for the machine.
-pub(crate) fn settings(contracts: &lockstep_vm::BaseContracts, hook_address: u32) -> Settings {
+/// What a machine is made for: a program, by its hash, and the hashes of the code of accounts
+/// without code and of EVM accounts.
+pub(crate) fn shape(program: U256, contracts: &lockstep_vm::BaseContracts, hook: u32) -> Shape {
     let default_account = contracts.default_account.hash.0.0;
     let emulator = contracts.evm_emulator.as_ref();
-    Settings {
-        default_aa_code_hash: default_account,
-        evm_interpreter_code_hash: emulator.map_or(default_account, |code| code.hash.0.0),
-        hook_address,
-    }
+    let emulator = emulator.map_or(default_account, |code| code.hash.0.0);
+    Shape { program, default_account, emulator, hook }
 }
 
 impl Machine {
+    /// A machine at the first instruction of the batch's bootloader: one of those that are `idle`,
+    /// or a new one.
     pub(crate) fn open(
         layout: Layout,
         env: &BatchEnv,
         terms: Terms,
         first_block: BlockEnv,
         mut world: World,
-        programs: &Programs,
+        idle: Option<&Idle>,
     ) -> Self {
         let contracts = &env.base_contracts;
         let emulator = contracts.evm_emulator.iter();
@@ -171,19 +170,19 @@ impl Machine {
             world.brought.insert(contract.hash, contract.code.clone());
         }
         let bootloader = &contracts.bootloader;
-        let key = Key::Bootloader(u256_of(bootloader.hash.0));
-        let code = base_code(programs, key, &bootloader.code);
-        let hook_address = u32::try_from(layout.hook * 32).expect("memory is below 64 MB");
-        let address = H160(address::BOOTLOADER.into_array());
-        let settings = settings(contracts, hook_address);
-        let mut vm = VirtualMachine::new(address, code, H160::zero(), &[], BATCH_GAS, settings);
-        let mut frame = vm.current_frame();
-        frame.set_stack_pointer(0);
-        // The bootloader's memory is paid for.
-        frame.set_heap_bound(u32::MAX);
-        frame.set_aux_heap_bound(u32::MAX);
-        frame.set_exception_handler(FORMAL_EXCEPTION_HANDLER);
-        drop(frame);
+        let hash = u256_of(bootloader.hash.0);
+        let hook = u32::try_from(layout.hook * 32).expect("memory is below 64 MB");
+        let shape = shape(hash, contracts, hook);
+        let vm = idle.and_then(|idle| idle.take(&shape)).unwrap_or_else(|| {
+            let code = base_code(&world.programs, Key::Bootloader(hash), &bootloader.code);
+            let address = H160(address::BOOTLOADER.into_array());
+            let mut vm = Spare::new(shape, address, code);
+            let mut frame = vm.current_frame();
+            frame.set_stack_pointer(0);
+            frame.set_exception_handler(FORMAL_EXCEPTION_HANDLER);
+            drop(frame);
+            vm
+        });
 
         let mut memory = Memory::new(layout, first_block);
         let writes = memory.open(env, terms);
@@ -205,11 +204,6 @@ impl Machine {
         machine
     }
 
-    /// The chain below, when the machine is done.
-    pub(crate) fn into_world(self) -> World {
-        self.world
-    }
-
     pub(crate) fn start_block(&mut self, block: BlockEnv) {
         self.memory.start_block(block);
     }
@@ -228,6 +222,15 @@ impl Machine {
     /// Runs a transaction, first with its bytecodes compressed and, if that leaves them
     /// unpublished, again without.
     pub(crate) fn run_tx(&mut self, tx: &ReadyTx) -> Run {
+        let run = self.try_tx(tx);
+        if matches!(run.end, Ended::Success(_) | Ended::Reverted(_)) {
+            self.vm.pop_snapshot();
+        }
+        run
+    }
+
+    /// As [`run_tx`](Self::run_tx), but what it did can still be [taken back](Self::take_back).
+    pub(crate) fn try_tx(&mut self, tx: &ReadyTx) -> Run {
         let is_watched = self.observer.is_watching();
         self.world.brought.extend(tx.bytecodes.iter().cloned());
         let compressed =
@@ -237,8 +240,7 @@ impl Machine {
         let mut run = self.push_and_run(tx, &compressed);
         let is_unpublished = compressed.iter().any(|bytecode| !self.is_known(bytecode.hash));
         if is_unpublished && run.end != Ended::Stopped {
-            self.vm.rollback();
-            self.memory.undo_tx();
+            self.take_back();
             if is_watched {
                 self.observer.watch();
             }
@@ -246,10 +248,20 @@ impl Machine {
             run = self.push_and_run(tx, &[]);
             run.is_compressed = false;
         }
-        if matches!(run.end, Ended::Success(_) | Ended::Reverted(_)) {
-            self.vm.pop_snapshot();
-        }
         run
+    }
+
+    /// Takes back what [`try_tx`](Self::try_tx) did, unless it was stopped.
+    pub(crate) fn take_back(&mut self) {
+        self.vm.rollback();
+        self.memory.undo_tx();
+        self.observer.depth.start_over();
+    }
+
+    /// Gives the machine back. All that it ran must have been taken back.
+    pub(crate) fn end(self, idle: &Idle, gas: u64) {
+        let Depth { max: depth, far_calls, .. } = self.observer.depth;
+        idle.give_back(self.vm, Effort { gas, far_calls, depth });
     }
 
     fn push_and_run(&mut self, tx: &ReadyTx, compressed: &[Compressed]) -> Run {
@@ -483,14 +495,7 @@ impl Machine {
         let (builder, validator) = builder(&self.pubdata_params, self.layout.pubdata_form);
         let version = self.pubdata_version;
         let handed = builder.l1_messenger_operator_input(&input, version);
-        let mut words = match self.layout.pubdata_form {
-            PubdataForm::Bytes => Vec::new(),
-            PubdataForm::WithValidator | PubdataForm::WithScheme => {
-                vec![validator, U256::from(64)]
-            }
-        };
-        words.push(U256::from(handed.len()));
-        words.extend(words_of(&handed));
+        let words = self.layout.pubdata_form.words(validator, &handed);
         if words.len() + 2 > PUBDATA_WORDS {
             return Err(format!("{} bytes of pubdata are too much", handed.len()));
         }

@@ -8,7 +8,7 @@ use zksync_types::U256 as Word;
 
 use super::{
     encode::{Compressed, EncodedTx},
-    layout::{BLOCK_INFO_WORDS, INTEROP_ROOT_WORDS, Layout, META_WORDS, PubdataForm, batch},
+    layout::{BLOCK_INFO_WORDS, INTEROP_ROOT_WORDS, Layout, META_WORDS, batch},
     words::{number_of, u256_of, word_of, word_of_address},
 };
 
@@ -207,11 +207,8 @@ impl Memory {
     /// What the operator hands to the L1 messenger, from the first word that is not the
     /// bootloader's own.
     pub(crate) fn hand_pubdata(&mut self, words: impl IntoIterator<Item = Word>) -> Writes {
-        let own_words = match self.layout.pubdata_form {
-            PubdataForm::Bytes => 2,
-            PubdataForm::WithValidator | PubdataForm::WithScheme => 1,
-        };
-        let writes = (self.layout.pubdata + own_words..).zip(words).collect();
+        let start = self.layout.pubdata + self.layout.pubdata_form.own_words();
+        let writes = (start..).zip(words).collect();
         self.note(writes)
     }
 
@@ -244,4 +241,130 @@ fn interop_root_words(block: &BlockEnv, root: &InteropRoot) -> Vec<Word> {
     ];
     words.extend(root.sides.iter().map(|side| u256_of(*side)));
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lockstep_types::{
+        B256, BytecodeHash, Bytes, ChainId, FeeInput, L1BatchNumber, L2BlockHash, L2BlockNumber,
+        ProtocolVersion, PubdataParams, StateRoot, UnixSeconds,
+    };
+    use lockstep_vm::{BaseContracts, Contract};
+
+    use super::*;
+
+    fn env(version: u16) -> BatchEnv {
+        let contract = || Contract { hash: BytecodeHash::default(), code: Bytes::new() };
+        BatchEnv {
+            chain_id: ChainId(1),
+            version: ProtocolVersion(version),
+            number: L1BatchNumber(2),
+            timestamp: UnixSeconds(3),
+            previous_root: StateRoot(B256::with_last_byte(4)),
+            fee_input: FeeInput {
+                l1_gas_price: 5,
+                fair_l2_gas_price: 6,
+                fair_pubdata_price: Some(7),
+            },
+            fee_account: lockstep_types::Address::with_last_byte(8),
+            base_contracts: Arc::new(BaseContracts {
+                bootloader: contract(),
+                default_account: contract(),
+                evm_emulator: None,
+            }),
+            pubdata_params: PubdataParams::default(),
+            settlement_layer: Some(SettlementLayer::Gateway(ChainId(9))),
+            interop_fee: U256::from(10),
+        }
+    }
+
+    fn block(number: u32, roots: u8) -> BlockEnv {
+        let root = |index: u8| InteropRoot {
+            chain_id: 100 + u32::from(index),
+            block_number: 200 + u32::from(index),
+            sides: vec![B256::with_last_byte(index)],
+        };
+        BlockEnv {
+            number: L2BlockNumber(number),
+            timestamp: UnixSeconds(u64::from(number)),
+            parent: L2BlockHash::default(),
+            virtual_block_count: 1,
+            interop_roots: (0..roots).map(root).collect(),
+        }
+    }
+
+    fn written(version: u16, blocks: &[BlockEnv]) -> BTreeMap<u32, u64> {
+        let layout = Layout::of(ProtocolVersion(version)).unwrap();
+        let mut memory = Memory::new(layout, blocks[0].clone());
+        memory.open(&env(version), Terms { base_fee: 11, is_new: true });
+        for (index, block) in blocks.iter().enumerate() {
+            if index > 0 {
+                memory.start_block(block.clone());
+            }
+            let tx = EncodedTx {
+                words: Vec::new(),
+                overhead: 0,
+                compute_gas: Word::zero(),
+                gas_limit: U256::ZERO,
+            };
+            memory.push_tx(&tx, TxMode::Full, &[]);
+        }
+        let words = memory.nonzero_words().into_iter();
+        words.map(|(at, word)| (at, word.try_into().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_batch_begins_with_its_parameters() {
+        for version in [24, 26, 29, 31] {
+            let words = written(version, &[block(1, 0)]);
+            let front: Vec<_> = (0..8).map(|at| words[&at]).collect();
+            assert_eq!(front, [8, 4, 3, 2, 7, 6, 11, 1], "{version}");
+        }
+    }
+
+    #[test]
+    fn from_version_31_on_the_settlement_layer_and_the_interop_fee_are_there() {
+        let words = written(31, &[block(1, 0)]);
+        assert_eq!((words[&80_656], words[&80_657]), (9, 10));
+        let words = written(29, &[block(1, 0)]);
+        assert!(!words.contains_key(&80_656) && !words.contains_key(&80_657));
+    }
+
+    #[test]
+    fn interop_roots_lie_one_after_the_other_with_a_count_for_each_block() {
+        for version in [29, 31] {
+            let words = written(version, &[block(1, 2), block(2, 0), block(3, 1)]);
+            assert_eq!([70_150, 70_151, 70_152].map(|at| words[&at]), [3, 1, 2]);
+            let root = |index: u32| -> Vec<u64> {
+                let start = 80_150 + 5 * index;
+                (start..start + 5).map(|at| words.get(&at).copied().unwrap_or(0)).collect()
+            };
+            assert_eq!(root(0), [1, 100, 200, 1, 0]);
+            assert_eq!(root(1), [1, 101, 201, 1, 1]);
+            assert_eq!(root(2), [3, 100, 200, 1, 0]);
+        }
+        let words = written(28, &[block(1, 2)]);
+        assert!(words.range(70_150..90_000).next().is_none());
+    }
+
+    #[test]
+    fn what_a_transaction_wrote_can_be_taken_back() {
+        let layout = Layout::of(ProtocolVersion(29)).unwrap();
+        let mut memory = Memory::new(layout, block(1, 1));
+        memory.open(&env(29), Terms { base_fee: 11, is_new: true });
+        let before = memory.nonzero_words();
+        let tx = EncodedTx {
+            words: vec![Word::one(); 3],
+            overhead: 1,
+            compute_gas: Word::one(),
+            gas_limit: U256::ZERO,
+        };
+        let first = memory.push_tx(&tx, TxMode::Full, &[]);
+        memory.suggest_refund(5);
+        memory.undo_tx();
+        assert_eq!(memory.nonzero_words(), before);
+        assert_eq!(memory.push_tx(&tx, TxMode::Full, &[]), first);
+    }
 }

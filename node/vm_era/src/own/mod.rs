@@ -9,6 +9,8 @@ mod batch;
 mod bootloaders;
 mod caller;
 mod encode;
+mod estimate;
+mod idle;
 mod layout;
 mod log_tree;
 mod logs;
@@ -18,9 +20,11 @@ mod observer;
 mod precompiles;
 mod programs;
 mod refund;
+mod refusal;
 mod sealed_cell;
 mod simulate;
 mod static_memory;
+mod trials;
 mod words;
 mod world;
 
@@ -29,6 +33,7 @@ mod dumps;
 
 pub(crate) use self::{
     batch::{GAS_PER_PUBDATA_MAX, OwnBatch, Shared, base_fee},
+    idle::Idle,
     layout::{BATCH_GAS_LIMIT, Layout, NEWEST},
     log_tree::KnownMessengers,
     programs::Programs,

@@ -64,6 +64,33 @@ pub(crate) struct Observer {
     pub(crate) log_tree: Option<LogTree>,
     stop: Option<Stop>,
     pub(crate) was_stopped: bool,
+    /// Never read by the machine.
+    pub(crate) depth: Depth,
+}
+
+/// How many frames there are beside the first, near calls included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Depth {
+    now: u32,
+    pub(crate) max: u32,
+    /// Calls of contracts so far.
+    pub(crate) far_calls: u32,
+}
+
+impl Depth {
+    fn enter(&mut self) {
+        self.now += 1;
+        self.max = self.max.max(self.now);
+    }
+
+    fn leave(&mut self) {
+        self.now = self.now.saturating_sub(1);
+    }
+
+    /// All frames but the first are gone.
+    pub(crate) fn start_over(&mut self) {
+        self.now = 0;
+    }
 }
 
 impl Observer {
@@ -104,6 +131,7 @@ impl Observer {
     }
 
     fn far_call<S: StateInterface>(&mut self, mode: CallingMode, state: &mut S) {
+        self.depth.far_calls = self.depth.far_calls.saturating_add(1);
         if mode == CallingMode::Normal {
             self.note_deployment(state);
         }
@@ -291,15 +319,18 @@ impl Tracer for Observer {
         state: &mut S,
     ) -> ShouldStop {
         if let Opcode::FarCall(mode) = OP::VALUE {
+            self.depth.enter();
             self.far_call(mode, state);
         }
         if let Opcode::Ret(kind) = OP::VALUE {
+            self.depth.leave();
             self.ret(kind, state);
         }
-        if OP::VALUE == Opcode::NearCall
-            && let Some(calls) = &mut self.calls
-        {
-            calls.near_call();
+        if OP::VALUE == Opcode::NearCall {
+            self.depth.enter();
+            if let Some(calls) = &mut self.calls {
+                calls.near_call();
+            }
         }
         let is_slow = matches!(
             OP::VALUE,

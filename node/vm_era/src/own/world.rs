@@ -9,8 +9,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use lockstep_types::{Address, B256, BytecodeHash, Bytes, LeafIndex, StorageSlot, address};
-use lockstep_vm::{StorageError, VmStorage};
+use lockstep_types::{Address, B256, BytecodeHash, Bytes, StorageSlot, address};
+use lockstep_vm::VmStorage;
 use zksync_types::{H160, U256};
 use zksync_vm2::{StorageInterface, StorageSlot as Slot, precompiles::Precompiles};
 
@@ -50,7 +50,7 @@ pub(crate) struct World {
     storage: Box<dyn VmStorage>,
     /// Never iterated.
     known: HashMap<(H160, U256), Known>,
-    programs: Arc<Programs>,
+    pub(crate) programs: Arc<Programs>,
     /// Programs that this batch or call has run. Never iterated.
     local: HashMap<U256, Code>,
     /// Bytecodes that came with transactions.
@@ -75,30 +75,6 @@ impl World {
             fee_slot: u256_of(fee_slot.key),
             precompiles: NativePrecompiles::default(),
         }
-    }
-
-    /// A world on the same state, which this one gives away until it is [given
-    /// back](Self::learn). What is known so far, and what was [set](Self::set), goes along.
-    pub(crate) fn fork(&mut self) -> Self {
-        let storage = std::mem::replace(&mut self.storage, Box::new(Elsewhere));
-        Self {
-            storage,
-            known: self.known.clone(),
-            programs: Arc::clone(&self.programs),
-            local: self.local.clone(),
-            brought: self.brought.clone(),
-            made: MadeCodes::default(),
-            fault: self.fault.clone(),
-            fee_slot: self.fee_slot,
-            precompiles: NativePrecompiles::default(),
-        }
-    }
-
-    /// Takes back the state, with all that is known of it by now.
-    pub(crate) fn learn(&mut self, fork: Self) {
-        self.storage = fork.storage;
-        self.known = fork.known;
-        self.local = fork.local;
     }
 
     /// What went wrong first; `None` if everything could be read so far.
@@ -188,28 +164,6 @@ impl World {
                 true
             }
         }
-    }
-}
-
-/// State that was given away.
-#[derive(Debug)]
-struct Elsewhere;
-
-fn elsewhere<T>() -> Result<T, StorageError> {
-    Err(StorageError("it was given to a simulation that failed".to_owned()))
-}
-
-impl VmStorage for Elsewhere {
-    fn value(&mut self, _slot: &StorageSlot) -> Result<B256, StorageError> {
-        elsewhere()
-    }
-
-    fn leaf_index(&mut self, _slot: &StorageSlot) -> Result<Option<LeafIndex>, StorageError> {
-        elsewhere()
-    }
-
-    fn bytecode(&mut self, _hash: &BytecodeHash) -> Result<Option<Bytes>, StorageError> {
-        elsewhere()
     }
 }
 

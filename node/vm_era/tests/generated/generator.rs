@@ -14,7 +14,7 @@ use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{
 
 use crate::{
     evm, inputs,
-    sign::{Account, Envelope, PriorityRequest, Request, priority, signed},
+    sign::{Account, Envelope, FromL1, L1Request, Request, from_l1, signed},
 };
 
 /// Accounts that send.
@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Recorded,
     Forbidden,
     Priority,
+    /// Never drawn; it comes where a version begins.
+    Upgrade,
 }
 
 impl Kind {
@@ -109,6 +111,8 @@ pub(crate) struct Generator {
     pub(crate) prices: Prices,
     /// Whether transactions that bring bytecodes may run out of gas.
     pub(crate) starves_publishing: bool,
+    /// Whether the chain has an EVM emulator.
+    pub(crate) has_evm: bool,
     recorded: Arc<Recorded>,
     chain_id: ChainId,
 }
@@ -138,6 +142,7 @@ impl Generator {
             },
             prices: Prices { base_fee: 1, gas_per_pubdata: 1 },
             starves_publishing: false,
+            has_evm: true,
             recorded: Arc::new(recorded),
             chain_id,
         }
@@ -163,11 +168,13 @@ impl Generator {
         match self.rng.gen_range(0..8) {
             0 => request.nonce += self.rng.gen_range(1..3),
             1 if request.nonce > 0 => request.nonce -= 1,
-            2 => request.gas_price = self.prices.base_fee - 1,
+            2 if self.prices.base_fee > 0 => request.gas_price = self.prices.base_fee - 1,
             3 => request.gas_limit = self.rng.gen_range(0..25_000),
+            // Where gas is free, whoever has nothing can send too.
+            _ if self.prices.base_fee == 0 => request.gas_limit = self.rng.gen_range(0..25_000),
             4 => request.value = U256::MAX >> self.rng.gen_range(0..9),
             5 => (request.envelope, request.tip) = (Envelope::Eip1559, request.gas_price + 1),
-            6 => {
+            6 if self.prices.gas_per_pubdata > 0 => {
                 request.envelope = Envelope::Eip712;
                 request.gas_per_pubdata_limit = self.prices.gas_per_pubdata - 1;
             }
@@ -194,6 +201,7 @@ impl Generator {
     pub(crate) fn learn(&mut self, drawn: &Drawn, outcome: &TxOutcome) {
         match drawn.sender {
             Some(sender) => self.known.accounts[sender].nonce += 1,
+            None if drawn.kind == Kind::Upgrade => {}
             None => self.known.next_serial_id += 1,
         }
         let deployed = keccak256("ContractDeployed(address,bytes32,address)");
@@ -231,7 +239,7 @@ impl Generator {
     fn aim(&mut self, kind: Kind) -> Aim {
         let ample = 6_000_000;
         match kind {
-            Kind::Transfer | Kind::Priority => {
+            Kind::Transfer | Kind::Priority | Kind::Upgrade => {
                 let value = U256::from(self.rng.gen_range(0..1_u64 << 50));
                 Aim { to: Some(self.someone()), value, gas: 1_000_000, ..Aim::default() }
             }
@@ -294,13 +302,15 @@ impl Generator {
         let code = evm::init(&mut self.rng, &runtime, callees);
         let gas = 8_000_000;
         let salt = B256::new(self.rng.r#gen());
-        let (to, input) = match self.rng.gen_range(0..10) {
+        let draw = self.rng.gen_range(0..10);
+        let is_by_call = draw == 1;
+        let (to, input) = match draw {
             0 => (Some(address::CONTRACT_DEPLOYER), inputs::call("createEVM(bytes)", &[], &code)),
-            1 => {
+            _ if self.has_evm && !is_by_call => (None, code),
+            _ => {
                 let input = inputs::call("create2EVM(bytes32,bytes)", &[salt], &code);
                 (Some(address::CONTRACT_DEPLOYER), input)
             }
-            _ => (None, code),
         };
         Aim { to, input, gas, ..Aim::default() }
     }
@@ -451,8 +461,8 @@ impl Generator {
         let fee = U256::from(gas_price) * U256::from(gas_limit);
         let value = if self.rng.gen_bool(0.5) { aim.value } else { U256::ZERO };
         let left = U256::from(self.rng.gen_range(0..1_u64 << 40));
-        let request = PriorityRequest {
-            serial_id: self.known.next_serial_id,
+        let request = L1Request {
+            kind: FromL1::Priority { serial_id: self.known.next_serial_id },
             from: self.someone(),
             to: aim.to.unwrap_or_default(),
             value,
@@ -464,8 +474,50 @@ impl Generator {
             gas_per_pubdata_limit: self.prices.gas_per_pubdata.max(800),
             refund_recipient: self.someone(),
         };
-        let tx = priority(&request);
+        let tx = from_l1(&request);
         Drawn { kind: Kind::Priority, envelope: None, tx, is_impossible: false, sender: None }
+    }
+
+    /// A priority operation that does nothing but publish `codes`.
+    pub(crate) fn publish(&mut self, codes: Vec<Bytes>) -> Drawn {
+        let bytes: usize = codes.iter().map(|code| code.len() + 100).sum();
+        let bytes = u64::try_from(bytes).expect("it is short");
+        let gas_per_pubdata = self.prices.gas_per_pubdata.max(800);
+        let gas_limit = 5_000_000 + 2 * bytes * gas_per_pubdata;
+        let fee = U256::from(self.prices.base_fee) * U256::from(gas_limit);
+        let from = self.someone();
+        let tx = from_l1(&L1Request {
+            kind: FromL1::Priority { serial_id: self.known.next_serial_id },
+            from,
+            to: from,
+            value: U256::ZERO,
+            to_mint: fee,
+            input: Bytes::new(),
+            factory_deps: codes,
+            gas_limit,
+            gas_price: self.prices.base_fee,
+            gas_per_pubdata_limit: gas_per_pubdata,
+            refund_recipient: from,
+        });
+        Drawn { kind: Kind::Priority, envelope: None, tx, is_impossible: false, sender: None }
+    }
+
+    /// The transaction that begins `version`: it puts published codes in their places.
+    pub(crate) fn upgrade(&self, version: u16, places: &[(Address, BytecodeHash)]) -> Drawn {
+        let tx = from_l1(&L1Request {
+            kind: FromL1::Upgrade { version },
+            from: address::FORCE_DEPLOYER,
+            to: address::CONTRACT_DEPLOYER,
+            value: U256::ZERO,
+            to_mint: U256::ZERO,
+            input: inputs::force_deploy(places),
+            factory_deps: Vec::new(),
+            gas_limit: 72_000_000,
+            gas_price: 0,
+            gas_per_pubdata_limit: 800,
+            refund_recipient: Address::ZERO,
+        });
+        Drawn { kind: Kind::Upgrade, envelope: None, tx, is_impossible: false, sender: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Inputs for contracts that the chain itself brings: precompiles and system contracts.
 
-use lockstep_types::{Address, B256, Bytes, U256, address, keccak256};
+use lockstep_types::{Address, B256, BytecodeHash, Bytes, U256, address, keccak256};
 use p256::ecdsa::{SigningKey, signature::hazmat::PrehashSigner};
 use rand::{Rng, seq::SliceRandom};
 use zksync_types::{H256, PackedEthSignature};
@@ -112,6 +112,47 @@ pub(crate) fn call(signature: &str, words: &[B256], tail: &[u8]) -> Bytes {
     input.extend(tail);
     input.resize(input.len().next_multiple_of(32) + 4, 0);
     input.into()
+}
+
+/// Puts codes in places, without constructors.
+pub(crate) fn force_deploy(places: &[(Address, BytecodeHash)]) -> Bytes {
+    let mut input = selector("forceDeployOnAddresses((bytes32,address,bool,uint256,bytes)[])");
+    let count = places.len() as u64;
+    input.extend(small(32));
+    input.extend(small(count));
+    // Each takes six words: the five of its head, the last one says where the bytes are, and the
+    // length of those.
+    for index in 0..count {
+        input.extend(small(32 * count + 32 * 6 * index));
+    }
+    for (place, hash) in places {
+        input.extend(hash.0);
+        input.extend(place.into_word());
+        input.extend([small(0), small(0), small(32 * 5), small(0)].concat());
+    }
+    input.into()
+}
+
+/// Calls that only look.
+pub(crate) fn views() -> Vec<(Address, Bytes)> {
+    let word = |number: u64| B256::from(U256::from(number));
+    let plain = |to: Address, signature: &str, words: &[B256]| {
+        let mut input = selector(signature);
+        words.iter().for_each(|word| input.extend(word));
+        (to, Bytes::from(input))
+    };
+    let account = address::L1_MESSENGER.into_word();
+    vec![
+        plain(address::BASE_TOKEN, "balanceOf(uint256)", &[account]),
+        plain(address::BASE_TOKEN, "totalSupply()", &[]),
+        plain(address::NONCE_HOLDER, "getMinNonce(address)", &[account]),
+        plain(address::NONCE_HOLDER, "getDeploymentNonce(address)", &[account]),
+        plain(address::ACCOUNT_CODE_STORAGE, "getCodeHash(uint256)", &[account]),
+        plain(address::ACCOUNT_CODE_STORAGE, "getCodeSize(uint256)", &[account]),
+        plain(address::SYSTEM_CONTEXT, "getBlockHashEVM(uint256)", &[word(1)]),
+        plain(address::SYSTEM_CONTEXT, "getL2BlockNumberAndTimestamp()", &[]),
+        plain(address::CONTRACT_DEPLOYER, "getAccountInfo(address)", &[account]),
+    ]
 }
 
 /// Calls of system contracts that no user may make.

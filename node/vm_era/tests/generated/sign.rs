@@ -141,10 +141,19 @@ fn old_legacy(request: &TransactionRequest, signature: &PackedEthSignature) -> V
     encoded
 }
 
+/// What L1 puts into the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FromL1 {
+    /// What somebody asked for, with its place in the queue.
+    Priority { serial_id: u64 },
+    /// The upgrade to a version.
+    Upgrade { version: u16 },
+}
+
 /// What somebody on L1 wants.
 #[derive(Clone, Debug)]
-pub(crate) struct PriorityRequest {
-    pub(crate) serial_id: u64,
+pub(crate) struct L1Request {
+    pub(crate) kind: FromL1,
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) value: U256,
@@ -158,12 +167,16 @@ pub(crate) struct PriorityRequest {
 }
 
 /// The transaction that L1 makes of `request`.
-pub(crate) fn priority(request: &PriorityRequest) -> Transaction {
+pub(crate) fn from_l1(request: &L1Request) -> Transaction {
     let word = |address: Address| zksync_types::U256::from_big_endian(address.as_slice());
     let factory_deps: Vec<Vec<u8>> = request.factory_deps.iter().map(|dep| dep.to_vec()).collect();
     let hashes = factory_deps.iter().map(|dep| BytecodeHash::for_bytecode(dep).value_u256());
+    let (tx_type, nonce): (u8, u64) = match request.kind {
+        FromL1::Priority { serial_id } => (Transaction::PRIORITY_TYPE, serial_id),
+        FromL1::Upgrade { version } => (Transaction::UPGRADE_TYPE, version.into()),
+    };
     let tx = abi::L2CanonicalTransaction {
-        tx_type: 0xff.into(),
+        tx_type: tx_type.into(),
         from: word(request.from),
         to: word(request.to),
         gas_limit: request.gas_limit.into(),
@@ -171,7 +184,7 @@ pub(crate) fn priority(request: &PriorityRequest) -> Transaction {
         max_fee_per_gas: request.gas_price.into(),
         max_priority_fee_per_gas: 0.into(),
         paymaster: 0.into(),
-        nonce: request.serial_id.into(),
+        nonce: nonce.into(),
         value: era_u256(request.value),
         reserved: [era_u256(request.to_mint), word(request.refund_recipient), 0.into(), 0.into()],
         data: request.input.to_vec(),

@@ -74,6 +74,12 @@ impl VmStorage for Reads {
     }
 }
 
+/// What the system context of every chain begins with.
+pub(crate) fn context_slots(chain_id: u64) -> [(StorageSlot, B256); 4] {
+    let context = [(0, chain_id), (3, 1 << 50), (4, 0x8001), (5, 2_500_000_000_000_000)];
+    context.map(|(key, value)| (StorageSlot::new(address::SYSTEM_CONTEXT, word(key)), word(value)))
+}
+
 /// A recorded block with the hash of the one before.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
@@ -103,7 +109,8 @@ impl Block {
 pub(crate) struct Chain {
     main_node: MainNodeRecording,
     chain_id: ChainId,
-    base_contracts: Arc<BaseContracts>,
+    /// Of every batch, one after an upgrade may have others.
+    base_contracts: Vec<(BaseSystemContracts, Arc<BaseContracts>)>,
     /// Blocks by batch, from batch 1 on.
     pub(crate) batches: Vec<Vec<Block>>,
 }
@@ -125,11 +132,16 @@ impl Chain {
             batches[batch - 1].push(block);
         }
         batches.retain(|blocks| blocks.last().is_some_and(|last| last.parts.params.is_fictive));
-        let hashes = batches[0][0].parts.params.base_system_contracts;
+        let mut contracts: Vec<(BaseSystemContracts, Arc<BaseContracts>)> = Vec::new();
+        for blocks in &batches {
+            let hashes = blocks[0].parts.params.base_system_contracts;
+            if contracts.iter().all(|(known, _)| *known != hashes) {
+                contracts.push((hashes, Arc::new(base_contracts(&main_node, hashes))));
+            }
+        }
         let chain_id: String = main_node.answer("eth_chainId", &json!([])).unwrap().parse();
         let chain_id = u64::from_str_radix(chain_id.trim_start_matches("0x"), 16).unwrap();
-        let base_contracts = Arc::new(base_contracts(&main_node, hashes));
-        Self { main_node, chain_id: ChainId(chain_id), base_contracts, batches }
+        Self { main_node, chain_id: ChainId(chain_id), base_contracts: contracts, batches }
     }
 
     /// The state after block 0, by the rules of a genesis.
@@ -142,11 +154,7 @@ impl Chain {
             slots.insert(StorageSlot::code_hash(contract), hash);
             slots.insert(StorageSlot::known_code(hash), word(1));
         }
-        let context =
-            [(0, GENESIS_CHAIN_ID), (3, 1 << 50), (4, 0x8001), (5, 2_500_000_000_000_000)];
-        for (key, value) in context {
-            slots.insert(StorageSlot::new(address::SYSTEM_CONTEXT, word(key)), word(value));
-        }
+        slots.extend(context_slots(GENESIS_CHAIN_ID));
         state.write(&slots.into_iter().collect::<Vec<_>>());
         state
     }
@@ -163,6 +171,9 @@ impl Chain {
         let params = &self.batches[index][0].parts.params;
         let details = self.details(params.batch.0 - 1);
         let root: B256 = serde_json::from_value(details["rootHash"].clone()).unwrap();
+        let hashes = params.base_system_contracts;
+        let mut contracts = self.base_contracts.iter();
+        let contracts = contracts.find(|(known, _)| *known == hashes).expect("they were loaded");
         BatchEnv {
             chain_id: self.chain_id,
             version: params.version,
@@ -171,7 +182,7 @@ impl Chain {
             previous_root: StateRoot(root),
             fee_input: params.fee_input,
             fee_account: params.fee_account,
-            base_contracts: Arc::clone(&self.base_contracts),
+            base_contracts: Arc::clone(&contracts.1),
             pubdata_params: params.pubdata_params,
             settlement_layer: params.settlement_layer,
             interop_fee: params.interop_fee.unwrap_or_default(),

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use lockstep_checkers::{CommitDifference, Commitments, L1Commits, L1CommitsParts, RootOf};
 use lockstep_io::{EndpointId, Io};
 use lockstep_pipeline::StageError;
-use lockstep_store::{
-    ChainIdentity, ChainView, CommitmentsWriter, L1ChecksWriter, StepsWriter, Views,
-};
+use lockstep_store::{ChainIdentity, ChainView, CommitmentsWriter, L1ChecksWriter, StepsWriter};
 use lockstep_sync::L1StepsWatcher;
 use lockstep_tree::{TreeStage, root_of};
 use lockstep_types::{
@@ -83,7 +81,9 @@ impl Core {
         let layers = self.settlement_layers().of(&self.io, self.identity);
         let (main_node, views) = (self.main_node.clone(), self.views.clone());
         let (identity, config) = (self.identity, self.config.l1_steps);
-        Some(L1StepsWatcher::new(&self.io, main_node, layers, identity, views, writer, config))
+        let io = &self.io;
+        let watcher = L1StepsWatcher::new(io, main_node, layers, identity, views, writer, config);
+        Some(watcher.with_quirks(self.config.quirks.clone()))
     }
 
     fn settlement_layers(&self) -> SettlementLayers<'_> {

@@ -64,6 +64,7 @@ impl DiskTrouble {
             StoreError::Io(_)
             | StoreError::Poisoned
             | StoreError::Corrupt { .. }
+            | StoreError::NotInMemory
             | StoreError::Fenced
             | StoreError::Locked(_)
             | StoreError::Schema(_) => Cure::None,

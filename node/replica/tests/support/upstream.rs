@@ -187,6 +187,10 @@ fn main_node(knobs: &Knobs, chain: &Chain, method: &str, params: &Value) -> Valu
         "eth_blockNumber" => json!(format!("{tip:#x}")),
         "en_genesisConfig" => json!(chain.genesis),
         "zks_getMainContract" => diamond(),
+        "zks_getBatchFeeInput" => {
+            json!({"l1_gas_price": 7, "fair_l2_gas_price": 250, "fair_pubdata_price": 9})
+        }
+        "zks_getFeeParams" => json!({}),
         "zks_getBytecodeByHash" => {
             chain.bytecodes.get(&hash()).map_or(Value::Null, |code| json!(code.to_vec()))
         }

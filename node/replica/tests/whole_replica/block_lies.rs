@@ -256,7 +256,7 @@ fn what_is_wrong_in_the_first_block_of_a_batch_only_is_found_and_fetched_again()
         let mut world = World::new();
         let (tip, clock) = (world.upstream.chain.tip(), world.memory.clock.clone());
         world.upstream.twist_block(BATCH_BLOCKS + 1, move |block| {
-            if lockstep_io::Clock::mono(&clock).0 < 5_000_000_000 {
+            if lockstep_io::Clock::mono(&clock).0 < 2_000_000_000 {
                 block[field] = value.clone();
             }
         });
@@ -332,7 +332,7 @@ fn a_block_of_a_release_that_is_newer_than_this_one_halts_though_it_cannot_be_re
         }
     });
     let running = world.start();
-    assert!(running.within(Duration::from_secs(180), |running| running.halted().is_some()));
+    assert!(running.within(Duration::from_secs(1_200), |running| running.halted().is_some()));
     let (code, reason) = running.halted().unwrap();
     assert_eq!(code, "unknown_protocol_version");
     assert!(reason.contains(&format!("block {first} ")) && reason.contains("v40"), "{reason}");

@@ -23,7 +23,8 @@ fn broken() -> StoreError {
 
 /// Whether everything is here and executed on L1.
 fn is_done(world: &World, running: &Running) -> bool {
-    running.head() == world.upstream.chain.tip()
+    running.halted().is_none()
+        && running.head() == world.upstream.chain.tip()
         && running.batch(BATCHES)["status"] == json!("verified")
 }
 
@@ -104,8 +105,11 @@ fn after_a_failed_write_the_store_is_opened_again_and_nothing_is_lost() {
         for lands in [false, true] {
             let mut world = World::new();
             let replica = world.open().unwrap();
+            let written = world.disk.writes();
             world.disk.fail_at(nth, 1, broken(), lands);
             let running = world.run(replica);
+            let has_failed = |_: &Running| world.disk.writes() > nth + written;
+            assert!(running.within(LONG, has_failed), "write {nth} never comes");
             settle(&world, &running);
             world.sleep(Duration::from_secs(30));
             assert_eq!(world.disk.opened(), 2, "write {nth}, {lands}");
@@ -137,7 +141,8 @@ fn a_rollback_whose_writes_fail_is_finished_when_the_store_is_open_again() {
         world.upstream.set(|knobs| knobs.l1_tags = (9_000, Some(8_000), None));
     };
     let is_there = |running: &Running| {
-        running.head() == new.tip()
+        running.halted().is_none()
+            && running.head() == new.tip()
             && running.batch(BATCHES + 1)["executeTxFinality"] == json!("fastFinalized")
     };
     let mut clean = World::new();

@@ -20,7 +20,8 @@ use lockstep_io::{Clock, Io};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainIdentity, ChainView, StepsWriter, Views};
 use lockstep_types::{
-    Address, B256, BatchSteps, ChainId, Difference, Finality, L1BatchNumber, StepKind, StepTx,
+    Address, B256, BatchSteps, ChainId, Difference, Finality, L1BatchNumber, QuirkCheck, Quirks,
+    StepKind, StepTx,
 };
 use lockstep_upstream::{ContractSource, MainNode, SettlementClient, UpstreamError};
 use lockstep_wire::zks::BatchFacts;
@@ -76,6 +77,8 @@ pub struct L1StepsWatcher {
     warned_of: BTreeSet<ChainId>,
     /// How far precommits are known; `None` until that was read.
     precommits: Option<Known>,
+    /// Differences that are known.
+    quirks: Arc<Quirks>,
 }
 
 /// What the main node claims of a batch.
@@ -121,7 +124,14 @@ impl L1StepsWatcher {
             doubts: BTreeMap::new(),
             warned_of: BTreeSet::new(),
             precommits: None,
+            quirks: Arc::default(),
         }
+    }
+
+    /// Tolerates what `quirks` say is known to differ.
+    #[must_use]
+    pub fn with_quirks(self, quirks: Arc<Quirks>) -> Self {
+        Self { quirks, ..self }
     }
 
     /// Watches until the store fails, or until a settlement layer holds something else of a batch
@@ -129,10 +139,10 @@ impl L1StepsWatcher {
     pub async fn run(mut self) -> StageError {
         let mut failures = 0_u32;
         loop {
-            let step = match self.step().await {
-                Ok(false) => self.look_at_precommits().await,
-                other => other,
-            };
+            let mut step = self.step().await;
+            if let Ok(false) = step {
+                step = self.look_at_precommits().await;
+            }
             match step {
                 Ok(true) => failures = 0,
                 Ok(false) => {
@@ -343,12 +353,21 @@ impl L1StepsWatcher {
                     // It was seen as it must be: some provider is wrong.
                     warn!(l1_batch = number.0, ?kind, tx = %tx_hash, %difference, "L1 contradicts what it showed before");
                 }
+                Word::Contradicted(difference) if self.is_known(number) => {
+                    info!(l1_batch = number.0, ?kind, %difference, "a known divergence is tolerated");
+                }
                 Word::Contradicted(difference) => {
                     mismatch = mismatch.or_else(|| self.doubt(number, claimed, difference));
                 }
             }
         }
         Ok((steps, mismatch))
+    }
+
+    /// Whether it is known that `batch` is another one on L1, or at the main node.
+    fn is_known(&self, batch: L1BatchNumber) -> bool {
+        let checks = [QuirkCheck::Root, QuirkCheck::Commitment, QuirkCheck::L1Commit];
+        checks.into_iter().any(|check| self.quirks.of_batch(check, batch).is_some())
     }
 
     /// Notes that a settlement layer holds something else of a batch, and says so if it did at

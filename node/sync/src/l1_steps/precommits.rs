@@ -91,6 +91,9 @@ impl L1StepsWatcher {
             return Ok(false);
         }
         let batches = candidates(&view, before.batch)?;
+        if batches.is_empty() {
+            return Ok(false);
+        }
         let firsts: Vec<_> = batches.iter().map(|batch| batch.first).collect();
         let probes = self.main_node.block_details(&firsts).await;
         let probes = probes.map_err(|error| stage_error(Peer::MainNode, error))?;

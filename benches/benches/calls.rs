@@ -141,7 +141,7 @@ fn field<T: serde::de::DeserializeOwned>(request: &Value, name: &str) -> Option<
 #[expect(clippy::print_stderr, reason = "a bench says what it measured")]
 fn say_reads(name: &str, state: &Counted, vm: &EraVm) {
     let reads = state.reads.swap(0, Ordering::Relaxed);
-    eprintln!("{name}: {reads} reads of the state; programs: {:?}", vm.program_cache());
+    eprintln!("{name}: {reads} reads of the state; caches: {:?}", vm.caches());
 }
 
 fn short(tx: &SimulatedTx) -> String {

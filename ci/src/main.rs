@@ -11,6 +11,7 @@ mod doc;
 mod duplicates;
 mod format;
 mod lint;
+mod seeds;
 mod steps;
 mod test;
 mod tidy;

@@ -5,25 +5,33 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::test::Counts;
-use crate::{arrows, doc, duplicates, format, lint, test, tidy};
+use crate::{arrows, doc, duplicates, format, lint, seeds, test, tidy};
 
 /// One thing to check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     /// What it is called on the command line.
     name: &'static str,
-    /// Only the step that runs tests adds to the counts; it does so also when it fails.
+    /// Only steps that run tests or seeds add to the counts; they do so also when they fail.
     run: fn(&Workspace, &mut Counts) -> anyhow::Result<()>,
 }
 
+impl Step {
+    /// Whether it runs something that is counted.
+    fn counts(&self) -> bool {
+        matches!(self.name, "test" | "seeds")
+    }
+}
+
 /// Every step, in the order in which they run.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "format", run: |workspace, _| format::run(workspace) },
     Step { name: "lint", run: |workspace, _| lint::run(workspace) },
     Step { name: "arrows", run: |workspace, _| arrows::run(workspace) },
     Step { name: "tidy", run: |workspace, _| tidy::run(workspace) },
     Step { name: "duplicates", run: |workspace, _| duplicates::run(workspace) },
     Step { name: "test", run: test::run },
+    Step { name: "seeds", run: seeds::run },
     Step { name: "doc", run: |workspace, _| doc::run(workspace) },
 ];
 
@@ -77,8 +85,10 @@ pub(crate) fn run(steps: &[Step], workspace: &Workspace) -> Summary {
         let mut counts = Counts::default();
         let result = (step.run)(workspace, &mut counts);
         let took = start.elapsed();
-        if step.name == "test" {
-            summary.counts = Some(counts);
+        if step.counts() {
+            let sum = summary.counts.get_or_insert_default();
+            sum.passed += counts.passed;
+            sum.failed += counts.failed;
         }
         let end = match result {
             Ok(()) => End::Passed(took),
@@ -90,7 +100,7 @@ pub(crate) fn run(steps: &[Step], workspace: &Workspace) -> Summary {
         println!("=== {} {end} ===", step.name);
         summary.lines.push(Line { name: step.name, end });
     }
-    if steps.iter().any(|step| step.name == "test") {
+    if steps.iter().any(Step::counts) {
         summary.counts.get_or_insert_default();
     }
     summary
@@ -100,7 +110,7 @@ pub(crate) fn run(steps: &[Step], workspace: &Workspace) -> Summary {
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     lines: Vec<Line>,
-    /// `None` if the tests were not asked for.
+    /// `None` if neither tests nor seeds were asked for.
     counts: Option<Counts>,
 }
 
@@ -160,7 +170,7 @@ mod tests {
 
     #[test]
     fn no_name_means_every_step_in_order() {
-        let all = ["format", "lint", "arrows", "tidy", "duplicates", "test", "doc"];
+        let all = ["format", "lint", "arrows", "tidy", "duplicates", "test", "seeds", "doc"];
         assert_eq!(names(&select(&[]).unwrap()), all);
     }
 
@@ -180,7 +190,7 @@ mod tests {
                 counts.failed += 1;
                 anyhow::bail!("a test failed")
             }),
-            step("doc", |_, _| panic!("this step must not run")),
+            step("seeds", |_, _| panic!("this step must not run")),
         ];
         let summary = run(&steps, &Workspace::find());
         assert!(!summary.passed());
@@ -189,8 +199,24 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[0].starts_with("format") && lines[0].contains("passed in"), "{text}");
         assert!(lines[1].starts_with("test") && lines[1].contains("FAILED"), "{text}");
-        assert!(lines[2].starts_with("doc") && lines[2].ends_with("not run"), "{text}");
+        assert!(lines[2].starts_with("seeds") && lines[2].ends_with("not run"), "{text}");
         assert_eq!(lines[3], "3 passed, 1 failed");
+    }
+
+    #[test]
+    fn tests_and_seeds_are_added_up() {
+        let steps = [
+            step("test", |_, counts| {
+                counts.passed += 3;
+                Ok(())
+            }),
+            step("seeds", |_, counts| {
+                counts.passed += 4;
+                Ok(())
+            }),
+        ];
+        let text = run(&steps, &Workspace::find()).to_string();
+        assert_eq!(text.lines().last(), Some("7 passed, 0 failed"));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! taken for a secret and never printed.
 
 mod endpoint;
+mod front;
 mod health;
 mod http;
 mod listener;
 mod net_error;
 mod objects;
 mod rpc;
+mod rpc_limits;
 
 pub use self::{
     endpoint::{EndpointConfig, EndpointProblem},
@@ -18,5 +20,5 @@ pub use self::{
     http::{HttpConfig, HttpConfigError, SocketHttp},
     listener::ListenError,
     objects::{FileObjects, HttpObjects, NoObjects, ObjectsConfigError, open_objects},
-    rpc::{RpcServer, RpcServerConfig, serve_rpc},
+    rpc::{RpcServer, RpcServerConfig, Served, serve_rpc, serve_rpc_with},
 };

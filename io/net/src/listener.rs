@@ -13,8 +13,8 @@ use tracing::{debug, warn};
 /// How long accepting rests when the process has no more sockets to give.
 const REST: Duration = Duration::from_millis(100);
 /// For the connections that are one too many; the rest of the request is not read.
-const BUSY: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+     content-type: text/plain\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
 
 /// Why a server does not listen.
 #[derive(Debug, thiserror::Error)]

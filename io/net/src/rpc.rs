@@ -3,7 +3,7 @@
 //! The accept loop is ours, so that connections are bounded, a client that never finishes its
 //! header is let go, and a stop ends in bounded time; jsonrpsee does everything above.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,21 +12,43 @@ use hyper_util::{
 };
 use jsonrpsee::{
     Methods,
+    core::middleware::RpcServiceT,
     server::{
-        BatchRequestConfig, IdProvider, PingConfig, ServerBuilder, ServerConfig, stop_channel,
+        BatchRequestConfig, IdProvider, MethodResponse, PingConfig, ServerBuilder, ServerConfig,
+        middleware::rpc::{RpcService, RpcServiceBuilder},
+        stop_channel,
     },
     types::SubscriptionId,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tower::layer::util::Identity;
 use tower_http::cors::{Any, CorsLayer};
 use tracing::{debug, warn};
 
-use crate::listener::{Asked, Limits, ListenError, Shutter, accept_until_asked, bind};
+use crate::{
+    front::{Front, FrontLayer},
+    listener::{Asked, Limits, ListenError, Shutter, accept_until_asked, bind},
+    rpc_limits::LimitLayer,
+};
 
 /// How long a client has to send the header of a request, or to think of the next one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an HTTP/2 connection is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a server is quiet.
+const QUIET_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a port serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// HTTP only; who asks for a WebSocket gets status 403.
+    Http,
+    /// WebSockets only; HTTP requests get status 403.
+    WebSocket,
+    /// Both.
+    Both,
+}
 
 /// What the API's listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,33 +56,52 @@ pub struct RpcServerConfig {
     /// Connections at once; one more gets status 503. Also the bound on HTTP requests in work
     /// plus open WebSockets; one more gets status 429.
     pub connections_max: u32,
-    /// Bytes of a request; a longer one gets status 413.
+    /// Bytes of a request; a longer one gets status 413, over a WebSocket code -32007.
     pub request_body_bytes_max: u32,
-    /// Bytes of a response; a longer one becomes a JSON-RPC error.
+    /// How long the body of an HTTP request may take to come; a slower one gets status 408.
+    pub request_body_time_max: Duration,
+    /// Bytes of all requests in work together. HTTP requests wait for their share as long as their
+    /// body may take, and get status 503 then; requests over a WebSocket get code 503 at once.
+    pub requests_bytes_max: usize,
+    /// Bytes of a response; a longer one becomes a JSON-RPC error, for a batch with code -32011.
     pub response_body_bytes_max: u32,
-    /// Requests in a batch; 0 allows no batches.
+    /// Requests in a batch; one more is code -32010. 0 allows no batches, which is code -32005.
     pub batch_max: u32,
-    /// Subscriptions of one WebSocket.
+    /// Subscriptions of one WebSocket; one more is code -32006.
     pub subscriptions_per_connection_max: u32,
+    /// Requests over one WebSocket in a minute, each entry of a batch counts; one more is code 429.
+    pub websocket_requests_per_minute_max: u32,
+    /// Requests of one WebSocket that are in work at once; one more is code 503.
+    pub websocket_requests_in_work_max: usize,
+    /// Messages that wait for a slow client of a WebSocket. Beyond, its requests and subscriptions
+    /// wait.
+    pub websocket_messages_max: u32,
+    /// What is served.
+    pub served: Served,
     /// Whether pages of any origin may send requests from a browser; if not, none may.
     pub any_origin: bool,
-    /// Whether WebSockets are served beside HTTP.
-    pub websocket: bool,
     /// How long requests in work have to end once a stop was asked for.
     pub stop_patience: Duration,
 }
 
 impl Default for RpcServerConfig {
-    /// 1024 connections, 10 MiB each way, batches of 500, 1024 subscriptions, WebSockets, 5 s.
+    /// 1024 connections; 10 MiB each way, 30 s for a body, 256 MiB for all; batches of 500. On a
+    /// WebSocket 1024 subscriptions, 6000 requests a minute, 128 at once, 128 messages that wait.
+    /// HTTP and WebSockets, 5 s to stop.
     fn default() -> Self {
         Self {
             connections_max: 1024,
             request_body_bytes_max: 10 << 20,
+            request_body_time_max: Duration::from_secs(30),
+            requests_bytes_max: 256 << 20,
             response_body_bytes_max: 10 << 20,
             batch_max: 500,
             subscriptions_per_connection_max: 1024,
+            websocket_requests_per_minute_max: 6_000,
+            websocket_requests_in_work_max: 128,
+            websocket_messages_max: 128,
+            served: Served::Both,
             any_origin: true,
-            websocket: true,
             stop_patience: Duration::from_secs(5),
         }
     }
@@ -71,6 +112,7 @@ pub struct RpcServer {
     /// Where it listens.
     pub local_addr: SocketAddr,
     shutter: Shutter,
+    front: Arc<Front>,
 }
 
 impl fmt::Debug for RpcServer {
@@ -84,6 +126,19 @@ impl RpcServer {
     /// closed. Asking again changes nothing.
     pub fn stop(&self) {
         self.shutter.ask();
+    }
+
+    /// Resolves when no request has been in work for `quiet`, at the latest after `patience`.
+    /// Everything goes on being served.
+    pub async fn until_quiet(&self, quiet: Duration, patience: Duration) {
+        let waiting = async {
+            while self.front.quiet_for() < quiet {
+                sleep(QUIET_INTERVAL).await;
+            }
+        };
+        if timeout(patience, waiting).await.is_err() {
+            debug!(address = %self.local_addr, "clients go on asking");
+        }
     }
 
     /// Resolves when the server has stopped: at most twice [`RpcServerConfig::stop_patience`]
@@ -103,22 +158,64 @@ pub async fn serve_rpc(
     methods: impl Into<Methods>,
     config: RpcServerConfig,
 ) -> Result<RpcServer, ListenError> {
+    serve_rpc_with(address, methods, Identity::new(), config).await
+}
+
+/// As [`serve_rpc`], with `layer` around whatever calls methods.
+///
+/// # Errors
+///
+/// [`ListenError`] if `address` is in use or refused.
+pub async fn serve_rpc_with<L>(
+    address: SocketAddr,
+    methods: impl Into<Methods>,
+    layer: L,
+    config: RpcServerConfig,
+) -> Result<RpcServer, ListenError>
+where
+    L: tower::Layer<RpcService> + Clone + Send + Sync + 'static,
+    L::Service: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
     let (listener, local_addr) = bind(address).await?;
     let (shutter, server) = Shutter::new();
     let methods = methods.into();
+    let RpcServerConfig { request_body_bytes_max, request_body_time_max, .. } = config;
+    let memory_bytes = config.requests_bytes_max;
+    let front = Front::new(request_body_bytes_max, request_body_time_max, memory_bytes);
+    let front = Arc::new(front);
+    let shared = Arc::clone(&front);
     tokio::spawn(async move {
-        serve(listener, methods, &config, server.asked()).await;
+        serve(listener, methods, layer, &config, shared, server.asked()).await;
         drop(server);
     });
-    Ok(RpcServer { local_addr, shutter })
+    Ok(RpcServer { local_addr, shutter, front })
 }
 
-async fn serve(
+async fn serve<L>(
     listener: tokio::net::TcpListener,
     methods: Methods,
+    layer: L,
     config: &RpcServerConfig,
+    front: Arc<Front>,
     asked: Asked,
-) {
+) where
+    L: tower::Layer<RpcService> + Clone + Send + Sync + 'static,
+    L::Service: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
     let limits = Limits {
         connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
         stop_patience: config.stop_patience,
@@ -130,7 +227,10 @@ async fn serve(
         cors = cors.allow_origin(Any).allow_methods(Any).allow_headers(Any);
     }
     let services = ServerBuilder::with_config(server_config(config))
-        .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
+        .set_http_middleware(
+            tower::ServiceBuilder::new().layer(cors).layer(FrontLayer(Arc::clone(&front))),
+        )
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(limit_layer(config, front)).layer(layer))
         .to_service_builder();
     let connections = builder();
     let accepting = accept_until_asked(listener, limits, asked.clone(), |socket| {
@@ -171,6 +271,14 @@ async fn serve(
     }
 }
 
+fn limit_layer(config: &RpcServerConfig, front: Arc<Front>) -> LimitLayer {
+    LimitLayer {
+        front,
+        requests_per_minute_max: config.websocket_requests_per_minute_max,
+        in_work_max: config.websocket_requests_in_work_max,
+    }
+}
+
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -189,9 +297,14 @@ fn server_config(config: &RpcServerConfig) -> ServerConfig {
         .max_response_body_size(config.response_body_bytes_max)
         .max_subscriptions_per_connection(config.subscriptions_per_connection_max)
         .set_batch_request_config(batches)
+        .set_message_buffer_capacity(config.websocket_messages_max.max(1))
         .enable_ws_ping(PingConfig::new())
         .set_id_provider(HexIds);
-    if config.websocket { server.build() } else { server.http_only().build() }
+    match config.served {
+        Served::Http => server.http_only().build(),
+        Served::WebSocket => server.ws_only().build(),
+        Served::Both => server.build(),
+    }
 }
 
 /// Ids of subscriptions that nobody can guess, as Ethereum's clients expect them: hex.

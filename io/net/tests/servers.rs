@@ -11,8 +11,8 @@ use std::{
 use jsonrpsee::RpcModule;
 use lockstep_io::{EndpointId, Http as _, HttpRequest};
 use lockstep_io_net::{
-    EndpointConfig, HealthServer, HttpConfig, ListenError, RpcServer, RpcServerConfig, SocketHttp,
-    serve_health, serve_rpc,
+    EndpointConfig, HealthServer, HttpConfig, ListenError, RpcServer, RpcServerConfig, Served,
+    SocketHttp, serve_health, serve_rpc,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -135,7 +135,7 @@ async fn websockets_are_served_unless_switched_off_and_end_with_the_server() {
     timeout(PATIENCE, server.stopped()).await.unwrap();
     timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
 
-    let server = rpc(RpcServerConfig { websocket: false, ..RpcServerConfig::default() }).await;
+    let server = rpc(RpcServerConfig { served: Served::Http, ..RpcServerConfig::default() }).await;
     let mut socket = TcpStream::connect(server.local_addr).await.unwrap();
     socket.write_all(UPGRADE.as_bytes()).await.unwrap();
     socket.read_exact(&mut head).await.unwrap();

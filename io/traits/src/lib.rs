@@ -9,6 +9,7 @@ pub mod clock;
 pub mod entropy;
 pub mod http;
 pub mod objects;
+pub mod planted;
 pub mod reports;
 pub mod store;
 pub mod tasks;

@@ -4,12 +4,15 @@ use std::{
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use jsonrpsee::{
     RpcModule,
+    core::middleware::Extensions,
     types::{ErrorObjectOwned, Params, params::ParamsSequence},
 };
+use lockstep_io::{First, race};
 use lockstep_store::{ChainIdentity, ChainView, TxPosition};
 use lockstep_types::{
     BatchSteps, BlockHeader, Finality, L1BatchNumber, L2BlockHash, L2BlockNumber, StepTx,
@@ -20,9 +23,12 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    ApiConfig, ApiContext,
+    ApiConfig, ApiContext, Serving,
     error::{ApiError, ApiResult, internal_error},
+    gate::Gate,
     kept::Kept,
+    one_view::OneView,
+    stats::MethodStats,
 };
 
 /// What a request may read on the thread of its connection, in the units of
@@ -38,6 +44,30 @@ pub(crate) struct Context {
     api: ApiContext,
     /// Parts of answers.
     pub(crate) kept: Arc<Kept>,
+    /// How many jobs read a few rows at once.
+    reads: Gate,
+    /// How many jobs look through many blocks at once.
+    scans: Gate,
+}
+
+impl Context {
+    fn gate_of(&self, method: &str) -> &Gate {
+        if is_scan(method) { &self.scans } else { &self.reads }
+    }
+}
+
+/// Whether `method` may look through many blocks.
+fn is_scan(method: &str) -> bool {
+    matches!(
+        method,
+        "en_syncTokens"
+            | "eth_getFilterChanges"
+            | "eth_getFilterLogs"
+            | "eth_getLogs"
+            | "zks_getL2ToL1LogProof"
+            | "zks_getProof"
+    ) || method.starts_with("ots_")
+        || method.starts_with("trace_")
 }
 
 impl Deref for Context {
@@ -48,7 +78,7 @@ impl Deref for Context {
     }
 }
 
-/// Collects methods.
+/// Collects methods. Those whose namespace is not served are left out.
 #[derive(Debug)]
 pub(crate) struct Methods {
     module: RpcModule<()>,
@@ -58,11 +88,19 @@ pub(crate) struct Methods {
 impl Methods {
     pub(crate) fn new(context: ApiContext) -> Self {
         let kept = Arc::new(Kept::new(context.config.kept_bytes_max));
-        Self { module: RpcModule::new(()), context: Arc::new(Context { api: context, kept }) }
+        let Serving { reads_max, scans_max, wait_max, .. } = context.serving;
+        let (reads, scans) = (Gate::new(reads_max, wait_max), Gate::new(scans_max, wait_max));
+        let context = Arc::new(Context { api: context, kept, reads, scans });
+        Self { module: RpcModule::new(()), context }
     }
 
     pub(crate) fn into_module(self) -> RpcModule<()> {
         self.module
+    }
+
+    /// The module, for what is no method; `None` if the namespace of `name` is not served.
+    pub(crate) fn module_for(&mut self, name: &str) -> Option<&mut RpcModule<()>> {
+        self.context.serving.namespaces.have(name).then_some(&mut self.module)
     }
 
     /// Adds a method that reads its parameters and the chain.
@@ -77,16 +115,15 @@ impl Methods {
         F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
     {
         let context = Arc::clone(&self.context);
-        let callback = move |params: Params<'static>, _: Arc<()>, _| {
+        self.add_async(name, move |params, view| {
             let (context, method) = (Arc::clone(&context), method.clone());
             async move {
-                match at_once(name, &context, &params, &method) {
+                match at_once(name, &context, (&params, &view), &method) {
                     Some(answer) => answer,
-                    None => answer(name, context, params, method).await,
+                    None => answer(name, context, (params, view), method).await,
                 }
             }
-        };
-        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+        });
     }
 
     /// Adds a method that is always a job of its own: it may wait for another while it reads.
@@ -96,23 +133,29 @@ impl Methods {
         F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
     {
         let context = Arc::clone(&self.context);
-        let callback = move |params, _: Arc<()>, _| {
+        self.add_async(name, move |params, view| {
             let (context, method) = (Arc::clone(&context), method.clone());
-            answer(name, context, params, method)
-        };
-        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+            async move { answer(name, context, (params, view), method).await }
+        });
     }
 
-    /// Adds a method that waits for something itself.
+    /// Adds a method that waits for something itself. Whatever it reads, it should read from the
+    /// view that it is given.
     pub(crate) fn add_async<Answer>(
         &mut self,
         name: &'static str,
-        method: impl Fn(Params<'static>) -> Answer + Clone + Send + Sync + 'static,
+        method: impl Fn(Params<'static>, OneView) -> Answer + Clone + Send + Sync + 'static,
     ) where
         Answer: Future<Output = Result<Box<RawValue>, ErrorObjectOwned>> + Send + 'static,
     {
-        let callback = move |params, _: Arc<()>, _| method(params);
-        self.module.register_async_method(name, callback).expect("names of methods are distinct");
+        let (context, stats) = (Arc::clone(&self.context), self.context.stats.of(name));
+        let Some(module) = self.module_for(name) else { return };
+        let callback = move |params, _: Arc<()>, extensions: Extensions| {
+            let (context, stats) = (Arc::clone(&context), Arc::clone(&stats));
+            let answer = method(params, OneView::of(&extensions));
+            async move { limited(name, &context, &stats, answer).await }
+        };
+        module.register_async_method(name, callback).expect("names of methods are distinct");
     }
 
     /// Adds a method whose answer never changes.
@@ -120,9 +163,38 @@ impl Methods {
     where
         T: Serialize + Clone + Send + Sync + 'static,
     {
-        let callback = move |_: Params<'_>, _: &(), _: &_| Ok::<_, ErrorObjectOwned>(value.clone());
-        self.module.register_method(name, callback).expect("names of methods are distinct");
+        let stats = self.context.stats.of(name);
+        let Some(module) = self.module_for(name) else { return };
+        let callback = move |_: Params<'_>, _: &(), _: &_| {
+            stats.add(Duration::ZERO, false);
+            Ok::<_, ErrorObjectOwned>(value.clone())
+        };
+        module.register_method(name, callback).expect("names of methods are distinct");
     }
+}
+
+/// Lets `answer` take as long and be as large as answers to `name` may, and counts it.
+async fn limited(
+    name: &'static str,
+    context: &ApiContext,
+    stats: &MethodStats,
+    answer: impl Future<Output = Result<Box<RawValue>, ErrorObjectOwned>>,
+) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    let began = context.clock.mono();
+    let answer = match context.serving.request_time_max {
+        None => answer.await,
+        Some(time_max) => match race(answer, context.clock.sleep(time_max)).await {
+            First::Left(answer) => answer,
+            First::Right(()) => Err(ApiError::Busy.into_object(name)),
+        },
+    };
+    let bytes_max = context.serving.response_bytes_max(name);
+    let answer = answer.and_then(|result| {
+        let fits = result.get().len() <= bytes_max;
+        if fits { Ok(result) } else { Err(ApiError::TooLarge(bytes_max).into_object(name)) }
+    });
+    stats.add(context.clock.mono().since(began), answer.is_err());
+    answer
 }
 
 /// Answers one request here and now, if what it reads is in memory and little: going to another
@@ -130,7 +202,7 @@ impl Methods {
 fn at_once<T, F>(
     name: &'static str,
     context: &Context,
-    params: &Params<'_>,
+    (params, view): (&Params<'_>, &OneView),
     method: &F,
 ) -> Option<Result<Box<RawValue>, ErrorObjectOwned>>
 where
@@ -140,7 +212,7 @@ where
     if params.as_str().is_some_and(|text| text.len() > PARAMS_BYTES_AT_ONCE) {
         return None;
     }
-    let (view, shortfall) = context.views.now().in_memory(EFFORT_AT_ONCE)?;
+    let (view, shortfall) = view.get(&context.views).in_memory(EFFORT_AT_ONCE)?;
     let call = Call::at(context, view);
     let job = || -> ApiResult<_> { Ok(to_raw_value(&method(&call, &mut params.sequence())?)?) };
     let ended = catch_unwind(AssertUnwindSafe(job));
@@ -161,16 +233,20 @@ where
 async fn answer<T, F>(
     name: &'static str,
     context: Arc<Context>,
-    params: Params<'static>,
+    (params, view): (Params<'static>, OneView),
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
 where
     T: Serialize,
     F: Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<T> + Send + 'static,
 {
+    let entered = context.gate_of(name).enter(&*context.clock).await;
+    let permit = entered.map_err(|error| error.into_object(name))?;
     let tasks = Arc::clone(&context.tasks);
     let job = move || {
-        let result = method(&Call::new(&context), &mut params.sequence())?;
+        // Others wait until the job has ended, whether somebody waits for it or not.
+        let _permit = permit;
+        let result = method(&Call::new(&context, &view), &mut params.sequence())?;
         Ok(to_raw_value(&result)?)
     };
     match tasks.blocking(name, job).await {
@@ -196,14 +272,19 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request that begins now.
-    pub(crate) fn new(context: &Context) -> Self {
-        Self::at(context, context.views.now())
+    /// A request that is answered from the one view that it has.
+    pub(crate) fn new(context: &Context, view: &OneView) -> Self {
+        Self::at(context, view.get(&context.views))
+    }
+
+    /// The same request, answered from another view.
+    pub(crate) fn with_view(&self, view: ChainView) -> Self {
+        Self { view: Arc::new(view), config: self.config, tip: self.tip, kept: self.kept.clone() }
     }
 
     /// A request that is answered from `view`.
     pub(crate) fn at(context: &Context, view: ChainView) -> Self {
-        let Context { api: ApiContext { config, sync, .. }, kept } = context;
+        let Context { api: ApiContext { config, sync, .. }, kept, .. } = context;
         let (view, kept) = (Arc::new(view), kept.clone());
         Self { view, config: *config, tip: sync.tip(), kept }
     }
@@ -279,8 +360,18 @@ impl Call {
     }
 
     /// Last block of the newest sealed batch that made the steps that `made` asks for; genesis if
-    /// none has. Steps are made in the order of batches, so the newest is found by halving.
+    /// none has.
     fn end_of_newest_batch(&self, made: impl Fn(&BatchSteps) -> bool) -> ApiResult<L2BlockNumber> {
+        let batch = self.view.batch(self.newest_batch(made)?)?;
+        Ok(batch.map_or(L2BlockNumber(0), |batch| batch.last_block))
+    }
+
+    /// The newest sealed batch that made the steps that `made` asks for; genesis if none has. Steps
+    /// are made in the order of batches, so it is found by halving.
+    pub(crate) fn newest_batch(
+        &self,
+        made: impl Fn(&BatchSteps) -> bool,
+    ) -> ApiResult<L1BatchNumber> {
         let mut low = 0;
         let mut high = self.view.sealed_batch()?.map_or(0, |sealed| sealed.0);
         while low < high {
@@ -291,8 +382,7 @@ impl Call {
                 high = middle - 1;
             }
         }
-        let batch = self.view.batch(L1BatchNumber(low))?;
-        Ok(batch.map_or(L2BlockNumber(0), |batch| batch.last_block))
+        Ok(L1BatchNumber(low))
     }
 }
 

@@ -19,10 +19,33 @@ pub struct ApiConfig {
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
     /// not.
     pub log_events_max: u64,
+    /// Leaves out logs that belong to no transaction (those of fictive blocks, with a zero hash)
+    /// where logs are asked for, as tools expect that know Ethereum only. Receipts have none.
+    pub hides_system_logs: bool,
     /// Most filters that are remembered; the reference node's `filters_limit`.
     pub filters_max: usize,
     /// How long a filter is remembered that nobody asks for.
     pub filter_idle_max: Duration,
+    /// Subscriptions that are open at once, of all clients; one more is refused with code −32006.
+    pub subscriptions_max: usize,
+    /// A subscriber that does not take a message for this long is dropped.
+    pub subscriber_wait_max: Duration,
+    /// Transactions that were handed on and are remembered until they are in a block, and bytes
+    /// that they take; beyond, the oldest is forgotten.
+    pub pending_txs_max: usize,
+    /// See [`pending_txs_max`](Self::pending_txs_max).
+    pub pending_bytes_max: usize,
+    /// Transactions that are handed on at once; others wait as calls do.
+    pub forwards_max: usize,
+    /// Bytes of a transaction in the ABI's encoding; the reference node's `max_tx_size`.
+    pub tx_bytes_max: usize,
+    /// The nonce of a transaction may be this much above its sender's next; the reference node's
+    /// `max_nonce_ahead`.
+    pub nonce_ahead_max: u32,
+    /// How long `eth_sendRawTransactionSync` waits for a receipt if the client does not say.
+    pub send_wait: Duration,
+    /// How long a client may have it wait.
+    pub send_wait_max: Duration,
     /// Most keys of one `zks_getProof`.
     pub proof_keys_max: usize,
     /// `eth_syncing` says that the node is in step while it is at most this many blocks behind.
@@ -68,8 +91,18 @@ impl Default for ApiConfig {
             log_blocks_max: 2_000_000,
             log_rows_max: 2_000_000,
             log_events_max: 5_000_000,
+            hides_system_logs: false,
             filters_max: 10_000,
             filter_idle_max: Duration::from_secs(15 * 60),
+            subscriptions_max: 10_000,
+            subscriber_wait_max: Duration::from_secs(1),
+            pending_txs_max: 10_000,
+            pending_bytes_max: 64 << 20,
+            forwards_max: 32,
+            tx_bytes_max: 10 << 20,
+            nonce_ahead_max: 50,
+            send_wait: Duration::from_secs(2),
+            send_wait_max: Duration::from_secs(10),
             proof_keys_max: 1_000,
             in_step_lag_max: 10,
             fee_history_blocks_max: 1_024,

@@ -1,29 +1,45 @@
-//! `debug_*`: transactions and receipts as bytes.
+//! `debug_*`: blocks, transactions and receipts as bytes.
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_types::{Bytes, TxStatus, U256, log::bloom_of};
-use lockstep_wire::eth::{BlockId, RawReceipt};
+use lockstep_wire::{
+    eth::{BlockId, RawReceipt},
+    tx_hash::requested_bytes,
+};
 
 use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
-    eth::{BlockHashOrNumber, raw_by_hash},
+    eth::{BlockHashOrNumber, header, raw_by_hash},
 };
-
-/// Why there is no `debug_getRawHeader`.
-const NO_RAW_HEADER: &str = "debug_getRawHeader is not available: headers of this chain are not \
-     encoded, and no encoding hashes to the hash of the block; use eth_getHeaderByNumber";
-
-/// Why there is no `debug_getRawBlock`.
-const NO_RAW_BLOCK: &str = "debug_getRawBlock is not available: blocks of this chain are not \
-     encoded; use eth_getBlockByNumber and debug_getRawTransactions";
 
 pub(crate) fn register(methods: &mut Methods) {
     methods.add("debug_getRawTransaction", raw_by_hash);
     methods.add("debug_getRawTransactions", raw_transactions);
     methods.add("debug_getRawReceipts", raw_receipts);
-    methods.add("debug_getRawHeader", |_, _| Err::<(), _>(ApiError::Instead(NO_RAW_HEADER)));
-    methods.add("debug_getRawBlock", |_, _| Err::<(), _>(ApiError::Instead(NO_RAW_BLOCK)));
+    methods.add("debug_getRawHeader", raw_header);
+    methods.add("debug_getRawBlock", raw_block);
+}
+
+/// Of the header as it is shown; its hash is not that of the block.
+fn raw_header(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<Bytes>> {
+    let id: BlockId = params.next::<BlockHashOrNumber>()?.into();
+    Ok(header(call, id)?.map(|header| header.encode()))
+}
+
+/// Transactions that nobody signed are there as what L1 requested: the byte of their type and what
+/// their hash is made of.
+fn raw_block(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<Bytes>> {
+    let id: BlockId = params.next::<BlockHashOrNumber>()?.into();
+    let (Some(header), Some(number)) = (header(call, id)?, call.find_block(id)?) else {
+        return Ok(None);
+    };
+    let transactions = call.view.transactions(number)?;
+    let raw = transactions.into_iter().map(|tx| {
+        let requested = requested_bytes(&tx);
+        tx.raw.or(requested).unwrap_or_default()
+    });
+    Ok(Some(header.encode_block(&raw.collect::<Vec<_>>())))
 }
 
 /// In Ethereum's encoding, with the gas used so far in the block; what a fictive block leaves

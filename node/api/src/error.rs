@@ -9,15 +9,19 @@ use jsonrpsee::types::{
 use lockstep_replay::ReplayError;
 use lockstep_store::StoreFault;
 use lockstep_tree::TreeError;
-use lockstep_types::{Bytes, L2BlockNumber};
+use lockstep_types::{Bytes, L2BlockNumber, TxHash};
 use lockstep_vm::VmError;
 
-use crate::trace::TraceFailure;
+use crate::{execution::SimulateError, trace::TraceFailure};
 
 /// Code for a run that failed.
 const RUN_FAILED: i32 = 3;
 /// Code for a run that this node does not do, or does no longer.
 const NOT_RUN: i32 = -32_000;
+/// Code for a transaction that is in no block yet.
+const NO_RECEIPT: i32 = 4;
+/// Code for an answer that is too long.
+const TOO_LARGE: i32 = -32_008;
 /// Code for what is not run any more because the process stops.
 const SHUTTING_DOWN: i32 = -32_009;
 /// Code for too many requests at once.
@@ -76,6 +80,9 @@ pub(crate) enum ApiError {
         /// What a contract returned.
         data: Bytes,
     },
+    /// Blocks cannot be tried out.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
     /// A request that can be read makes no sense.
     #[error("{0}")]
     BadRequest(String),
@@ -99,6 +106,18 @@ pub(crate) enum ApiError {
     /// There is no such tracer.
     #[error("tracer `{0}` is not known: use callTracer, flatCallTracer or prestateTracer")]
     UnknownTracer(String),
+    /// A transaction that was handed on is in no block yet.
+    #[error("Transaction {0} timeout waiting for receipt")]
+    NoReceipt(TxHash),
+    /// The main node did not say whether it takes a transaction.
+    #[error(
+        "the main node did not answer, so it is not known whether it has the transaction: {0}; \
+         send it again, which is harmless"
+    )]
+    NotHandedOn(String),
+    /// The answer is longer than answers may be.
+    #[error("Response is too big")]
+    TooLarge(usize),
     /// Too many requests wait already.
     #[error("Request timed out due to server being overloaded")]
     Busy,
@@ -185,9 +204,16 @@ impl ApiError {
                 told(ErrorCode::MethodNotFound.code(), &self)
             }
             Self::Run { message, data } => ErrorObjectOwned::owned(RUN_FAILED, message, Some(data)),
+            Self::Simulate(error) => told(error.code(), &self),
+            Self::TooLarge(max) => {
+                let data = format!("Exceeded max limit of {max}");
+                ErrorObjectOwned::owned(TOO_LARGE, self.to_string(), Some(data))
+            }
             Self::Busy => told(OVERLOADED, &self),
+            Self::NoReceipt(_) => told(NO_RECEIPT, &self),
             Self::ShuttingDown => told(SHUTTING_DOWN, &self),
             Self::TimedOut(_)
+            | Self::NotHandedOn(_)
             | Self::StillLooking { .. }
             | Self::Vm(VmError::UnknownVersion(_))
             | Self::Replay(

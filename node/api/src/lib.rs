@@ -18,11 +18,17 @@ mod en;
 mod error;
 mod eth;
 mod execution;
+mod forward;
+mod gate;
 mod kept;
 mod net;
+mod one_view;
+mod ots;
+mod pubsub;
+mod serving;
 mod snapshots;
+mod stats;
 mod trace;
-mod txpool;
 mod unstable;
 mod web3;
 mod zks;
@@ -33,17 +39,22 @@ mod tests;
 use std::sync::Arc;
 
 use jsonrpsee::RpcModule;
-use lockstep_io::Tasks;
+use lockstep_io::{Clock, Io, Tasks};
 use lockstep_store::Views;
 use lockstep_types::L2BlockNumber;
 pub use lockstep_wire::Announced;
 use tokio::sync::watch;
 
-use self::{call::Methods, execution::Engine};
+use self::{call::Methods, execution::Engine, forward::PendingTxs};
 pub use self::{
     config::ApiConfig,
     eth::FilterSeams,
     execution::{CurrentFees, Execution},
+    forward::Forwarding,
+    one_view::{BatchLayer, BatchService, for_one_batch},
+    pubsub::SubscriptionSeams,
+    serving::{Namespaces, Serving, UnknownNamespace},
+    stats::{ApiStats, MethodCount, TIME_BUCKETS_S},
 };
 
 /// What the methods are answered from.
@@ -53,10 +64,31 @@ pub struct ApiContext {
     pub views: Views,
     /// Where reading runs.
     pub tasks: Arc<dyn Tasks>,
-    /// Limits.
+    /// How long requests take.
+    pub clock: Arc<dyn Clock>,
+    /// Limits of single methods.
     pub config: ApiConfig,
+    /// Which methods there are, and limits of their answers.
+    pub serving: Serving,
     /// How far the main node is.
     pub sync: SyncStatus,
+    /// What is counted.
+    pub stats: ApiStats,
+}
+
+impl ApiContext {
+    /// With limits as they are where nobody says otherwise.
+    pub fn new(views: Views, io: &Io, sync: SyncStatus) -> Self {
+        Self {
+            views,
+            tasks: io.tasks.clone(),
+            clock: io.clock.clone(),
+            config: ApiConfig::default(),
+            serving: Serving::default(),
+            sync,
+            stats: ApiStats::default(),
+        }
+    }
 }
 
 /// The tip: the newest block that the main node is known to have, for `eth_syncing`. Holds `None`
@@ -80,12 +112,16 @@ pub struct Sources {
     pub execution: Option<Execution>,
     /// What filters need; without it there are none.
     pub filters: Option<FilterSeams>,
+    /// What subscriptions need; without it there are none.
+    pub subscriptions: Option<SubscriptionSeams>,
+    /// Where transactions are handed on to; without it, or without execution, they are not.
+    pub forwarding: Option<Forwarding>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
         let (_nobody, announced) = watch::channel(Announced::default());
-        Self { announced, execution: None, filters: None }
+        Self { announced, execution: None, filters: None, subscriptions: None, forwarding: None }
     }
 }
 
@@ -110,22 +146,32 @@ pub fn rpc_module_with_execution(context: ApiContext, execution: Execution) -> R
 }
 
 fn register(methods: &mut Methods, sources: Sources) {
-    let Sources { announced, execution, filters } = sources;
-    eth::register(methods);
-    zks::register(methods, &announced);
+    let Sources { announced, execution, filters, subscriptions, forwarding } = sources;
+    let ApiConfig { pending_txs_max, pending_bytes_max, .. } = methods.context.config;
+    let pending = Arc::new(PendingTxs::new(pending_txs_max, pending_bytes_max));
+    eth::register(methods, &pending);
+    zks::register(methods, &announced, &pending);
     en::register(methods, &announced);
     debug::register(methods);
     net::register(methods);
     web3::register(methods);
-    txpool::register(methods);
+    ots::register(methods);
+    forward::register_txpool(methods, &pending);
     snapshots::register(methods);
     unstable::register(methods);
     if let Some(execution) = execution {
         let engine = Arc::new(Engine::new(Arc::clone(&methods.context), execution));
         execution::register(methods, &engine);
         trace::register(methods, &engine);
+        ots::register_traces(methods, &engine);
+        if let Some(forwarding) = forwarding {
+            forward::register(methods, &engine, forwarding, &pending);
+        }
     }
     if let Some(seams) = filters {
         eth::register_filters(methods, seams);
+    }
+    if let Some(seams) = subscriptions {
+        pubsub::register(methods, seams, &pending);
     }
 }

@@ -12,6 +12,8 @@ use lockstep_types::{Address, alloy_primitives::address};
 use lockstep_vm_era::VmMode;
 use serde::Deserialize;
 
+use crate::api_config::{ApiFlags, ApiSettings};
+
 /// Chains with known endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,7 +95,7 @@ pub(crate) enum LogFormat {
 
 /// Options as given; the same names serve as flags, as `LOCKSTEP_…` and as keys of the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Flags {
     /// TOML file with options; its keys are the names of the flags.
     #[arg(long, env = "LOCKSTEP_CONFIG", value_name = "FILE")]
@@ -135,12 +137,21 @@ pub(crate) struct Flags {
     /// Address of the JSON-RPC server [default: 127.0.0.1].
     #[arg(long, env = "LOCKSTEP_HTTP_ADDR", value_name = "IP")]
     http_addr: Option<IpAddr>,
-    /// Port of the JSON-RPC server; 0 takes any free one [default: 3060].
+    /// Port of the JSON-RPC server, HTTP and WebSocket; 0 takes any free one [default: 3060].
     #[arg(long, env = "LOCKSTEP_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
+    /// Another port, for WebSocket alone [default: 3061, or none if --http-port is given].
+    #[arg(long, env = "LOCKSTEP_WS_PORT", value_name = "PORT")]
+    ws_port: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: ApiFlags,
     /// Port for GET /health on the same address; without it there is none.
     #[arg(long, env = "LOCKSTEP_HEALTH_PORT", value_name = "PORT")]
     health_port: Option<u16>,
+    /// Port for GET /metrics, in Prometheus' format, on the same address; without it there is none.
+    #[arg(long, env = "LOCKSTEP_METRICS_PORT", value_name = "PORT")]
+    metrics_port: Option<u16>,
     /// Address of the admin server [default: 127.0.0.1]. Whoever reaches it can roll back.
     #[arg(long, env = "LOCKSTEP_ADMIN_ADDR", value_name = "IP")]
     admin_addr: Option<IpAddr>,
@@ -164,12 +175,13 @@ pub(crate) struct Flags {
     /// MiB of decoded programs kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_PROGRAM_CACHE_MIB", value_name = "MIB")]
     program_cache_mib: Option<usize>,
+    /// Folder with the reference node's bootloaders for calls and estimates, recognised by their
+    /// hashes. Calls and estimates need none of them; with them they differ in no unit of gas.
+    #[arg(long, env = "LOCKSTEP_BOOTLOADERS", value_name = "DIR")]
+    bootloaders: Option<PathBuf>,
     /// MiB of traces kept in memory [default: 256].
     #[arg(long, env = "LOCKSTEP_TRACE_CACHE_MIB", value_name = "MIB")]
     trace_cache_mib: Option<usize>,
-    /// Logs of one eth_getLogs over several blocks, at most [default: 10000].
-    #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
-    logs_max: Option<usize>,
     /// What is logged, as `level` or `target=level,…` [default: info].
     #[arg(long, env = "LOCKSTEP_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -193,7 +205,10 @@ pub(crate) struct Settings {
     pub(crate) l2_chain_id: u64,
     pub(crate) datadir: PathBuf,
     pub(crate) http: SocketAddr,
+    pub(crate) ws: Option<SocketAddr>,
+    pub(crate) api: ApiSettings,
     pub(crate) health: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) l1_contract: Option<Address>,
     pub(crate) gateway: Option<Gateway>,
@@ -204,10 +219,25 @@ pub(crate) struct Settings {
     pub(crate) db_cache_bytes: usize,
     pub(crate) tree_cache_bytes: usize,
     pub(crate) program_cache_bytes: usize,
+    pub(crate) bootloaders: Option<PathBuf>,
     pub(crate) trace_cache_bytes: usize,
-    pub(crate) logs_max: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+}
+
+impl Flags {
+    /// Options of a file: the names of the flags are its keys.
+    fn from_toml(text: &str) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse()?;
+        let command = Self::augment_args(clap::Command::new("node"));
+        let known: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        let known = known.into_iter().filter(|name| *name != "config").collect::<Vec<_>>();
+        let unknown: Vec<_> = table.keys().filter(|key| !known.contains(&key.as_str())).collect();
+        if !unknown.is_empty() {
+            bail!("there are no options {unknown:?}; `lockstep node --help` lists all");
+        }
+        Ok(toml::from_str(text)?)
+    }
 }
 
 impl Settings {
@@ -222,7 +252,7 @@ impl Settings {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the config file {}", path.display()))?;
-                toml::from_str(&text)
+                Flags::from_toml(&text)
                     .with_context(|| format!("the config file {} is wrong", path.display()))?
             }
         };
@@ -263,20 +293,26 @@ impl Settings {
             PathBuf::new()
         });
         let address = flags.http_addr.or(file.http_addr).unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let http = SocketAddr::new(address, flags.http_port.or(file.http_port).unwrap_or(3060));
+        let http_port = flags.http_port.or(file.http_port);
+        let http = SocketAddr::new(address, http_port.unwrap_or(3060));
+        let ws_port = flags.ws_port.or(file.ws_port).or(http_port.is_none().then_some(3061));
+        let ws = ws_port.map(|port| SocketAddr::new(address, port));
         let health = flags.health_port.or(file.health_port);
         let health = health.map(|port| SocketAddr::new(address, port));
-        if health.is_some_and(|health| health.port() != 0 && health == http) {
-            problems.push("--health-port and --http-port must differ".to_owned());
-        }
         let local = IpAddr::from([127, 0, 0, 1]);
         let admin_address = flags.admin_addr.or(file.admin_addr).unwrap_or(local);
         let admin = flags.admin_port.or(file.admin_port);
         let admin = admin.map(|port| SocketAddr::new(admin_address, port));
-        let is_taken = |admin: SocketAddr| admin == http || Some(admin) == health;
-        if admin.is_some_and(|admin| admin.port() != 0 && is_taken(admin)) {
-            problems.push("--admin-port must differ from --http-port and --health-port".to_owned());
-        }
+        let metrics = flags.metrics_port.or(file.metrics_port);
+        let metrics = metrics.map(|port| SocketAddr::new(address, port));
+        let ports = [
+            ("--http-port", Some(http)),
+            ("--ws-port", ws),
+            ("--health-port", health),
+            ("--metrics-port", metrics),
+            ("--admin-port", admin),
+        ];
+        problems.extend(same_ports(&ports));
         let l1_contract = match flags.l1_contract.or(file.l1_contract) {
             None => chain.map(Chain::l1_contract),
             Some(given) => parse_contract(&given).map_err(|problem| problems.push(problem)).ok(),
@@ -313,7 +349,10 @@ impl Settings {
             l2_chain_id,
             datadir,
             http,
+            ws,
+            api: flags.api.merged(file.api, &mut problems),
             health,
+            metrics,
             admin,
             l1_contract,
             gateway,
@@ -323,8 +362,8 @@ impl Settings {
             db_cache_bytes: mib(flags.db_cache_mib.or(file.db_cache_mib), 512),
             tree_cache_bytes: mib(flags.tree_cache_mib.or(file.tree_cache_mib), 256),
             program_cache_bytes: mib(flags.program_cache_mib.or(file.program_cache_mib), 256),
+            bootloaders: flags.bootloaders.or(file.bootloaders),
             trace_cache_bytes: mib(flags.trace_cache_mib.or(file.trace_cache_mib), 256),
-            logs_max: flags.logs_max.or(file.logs_max).unwrap_or(10_000),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         };
@@ -333,6 +372,19 @@ impl Settings {
         }
         bail!("the configuration is not complete: {}", problems.join("; "))
     }
+}
+
+/// A sentence for each two options that name one address; port 0 is any free one.
+fn same_ports(ports: &[(&str, Option<SocketAddr>)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, (name, address)) in ports.iter().enumerate() {
+        for (other, at) in &ports[..index] {
+            if address.is_some_and(|address| address.port() != 0 && Some(address) == *at) {
+                problems.push(format!("{other} and {name} must differ"));
+            }
+        }
+    }
+    problems
 }
 
 /// Reads an address as it is written.
@@ -376,6 +428,20 @@ mod tests {
         assert_eq!(settings.http.port(), 2);
         assert_eq!(settings.main_node_rps, 7);
         assert_eq!(settings.l2_chain_id, 9);
+    }
+
+    #[test]
+    fn websockets_have_a_port_of_their_own_unless_the_other_was_chosen() {
+        let ports = |http_port, ws_port| {
+            let flags = Flags { http_port, ws_port, ..complete() };
+            let settings = Settings::merged(flags, Flags::default()).unwrap();
+            (settings.http.port(), settings.ws.map(|ws| ws.port()))
+        };
+        assert_eq!(ports(None, None), (3060, Some(3061)));
+        assert_eq!(ports(Some(4000), None), (4000, None));
+        assert_eq!(ports(Some(4000), Some(4001)), (4000, Some(4001)));
+        let same = Flags { http_port: Some(4000), ws_port: Some(4000), ..complete() };
+        assert!(Settings::merged(same, Flags::default()).is_err());
     }
 
     #[test]
@@ -450,8 +516,12 @@ mod tests {
 
     #[test]
     fn unknown_keys_of_the_file_are_refused() {
-        assert!(toml::from_str::<Flags>("http-port = 1").is_ok());
-        let error = toml::from_str::<Flags>("http-prot = 1").unwrap_err().to_string();
-        assert!(error.contains("http-prot"), "{error}");
+        let good = "http-port = 1\nmax-nonce-ahead = 3\nfilters-disabled = true";
+        assert!(Flags::from_toml(good).is_ok());
+        for bad in ["http-prot = 1", "http_port = 1", "config = 'x'"] {
+            let error = format!("{:#}", Flags::from_toml(bad).unwrap_err());
+            let key = bad.split(' ').next().unwrap();
+            assert!(error.contains(key), "{error}");
+        }
     }
 }

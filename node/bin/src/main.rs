@@ -1,10 +1,13 @@
 //! The program: reads the configuration once, makes the real io, opens and runs the replica,
 //! listens, and stops when asked to.
 
+mod api_config;
+mod bootloaders;
 mod config;
 mod datadir;
 mod health;
 mod logs;
+mod metrics;
 mod node;
 mod quirks;
 mod re_execute;

@@ -1,11 +1,13 @@
 //! `lockstep node`: real io around the replica.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use lockstep_api::BatchLayer;
 use lockstep_io::{EndpointId, Io};
 use lockstep_io_net::{
-    EndpointConfig, HttpConfig, NoObjects, RpcServerConfig, SocketHttp, serve_health, serve_rpc,
+    EndpointConfig, HealthHandler, HealthServer, HttpConfig, NoObjects, RpcServer, RpcServerConfig,
+    Served, SocketHttp, serve_health, serve_rpc, serve_rpc_with,
 };
 use lockstep_io_os::{FileReports, OsConfig, OsRuntime};
 use lockstep_io_rocks::{RocksConfig, RocksStores};
@@ -15,10 +17,15 @@ use lockstep_types::{ChainId, Quirks};
 use lockstep_vm_era::{EraVm, EraVmConfig};
 use tracing::{error, info, warn};
 
-use crate::{config::Settings, health, logs, quirks};
+use crate::{bootloaders, config::Settings, health, logs, metrics, quirks};
 
 /// How long jobs that have begun may take once everything was asked to stop.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A stop waits for this long without a request, but at most for [`QUIET_PATIENCE`].
+const QUIET: Duration = Duration::from_millis(500);
+/// See [`QUIET`].
+const QUIET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Folder of the data directory with what is known of divergences.
 const DIVERGENCES: &str = "divergences";
@@ -53,10 +60,16 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> {
     let io = real_io(settings, os)?;
-    let vm = Arc::new(EraVm::new(EraVmConfig {
+    let mut vm = EraVm::new(EraVmConfig {
         mode: settings.vm,
         program_cache_bytes: settings.program_cache_bytes,
-    }));
+    });
+    if let Some(dir) = &settings.bootloaders {
+        let bootloaders = bootloaders::load(dir)?;
+        info!(count = bootloaders.len(), dir = %dir.display(), "bootloaders of the reference node");
+        vm = vm.with_bootloaders(bootloaders);
+    }
+    let vm = Arc::new(vm);
     let quirks = quirks::of_chain(ChainId(settings.l2_chain_id))?;
     let config = replica_config(settings, Arc::new(quirks));
     let opening = Replica::open(config, io.clone(), vm.clone(), vm.clone());
@@ -66,18 +79,16 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
         Err(error) => return Err(error.into()),
     };
 
-    let rpc = serve_rpc(settings.http, replica.rpc(), RpcServerConfig::default()).await?;
-    info!(address = %rpc.local_addr, "JSON-RPC");
-    let status = replica.status();
-    let health = match settings.health {
-        None => None,
-        Some(address) => {
-            let handler = health::handler(move || status.borrow().clone());
-            let server = serve_health(address, handler).await?;
-            info!(address = %server.local_addr, "health");
-            Some(server)
-        }
+    let servers = serve_api(settings, &replica).await?;
+    let caches = {
+        let vm = vm.clone();
+        move || vm.caches()
     };
+    let handler = health::handler(replica.observer(), caches);
+    let health = serve_page(settings.health, "health", handler);
+    let health = health.await?;
+    let handler = metrics::handler(replica.observer(), replica.api_stats());
+    let metrics = serve_page(settings.metrics, "metrics", handler).await?;
 
     let admin = match settings.admin {
         None => None,
@@ -85,7 +96,7 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
             // No page that a browser shows may speak to it.
             let config = RpcServerConfig {
                 any_origin: false,
-                websocket: false,
+                served: Served::Http,
                 connections_max: 8,
                 ..RpcServerConfig::default()
             };
@@ -99,14 +110,20 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
     };
 
     let ran = replica.run(io.tasks.shutdown()).await;
-    rpc.stop();
-    rpc.stopped().await;
+    // Whoever balances load sees by now that this node is not healthy, and asks others.
+    for server in &servers {
+        server.until_quiet(QUIET, QUIET_PATIENCE).await;
+    }
+    servers.iter().for_each(RpcServer::stop);
+    for server in &servers {
+        server.stopped().await;
+    }
     if let Some(admin) = admin {
         admin.stop();
         admin.stopped().await;
     }
-    if let Some(health) = health {
-        health.stop();
+    for page in [health, metrics].iter().flatten() {
+        page.stop();
     }
     match ran {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -115,6 +132,34 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::from(HALTED))
         }
     }
+}
+
+/// A page for machines, if it has an address.
+async fn serve_page(
+    address: Option<SocketAddr>,
+    name: &str,
+    handler: HealthHandler,
+) -> anyhow::Result<Option<HealthServer>> {
+    let Some(address) = address else { return Ok(None) };
+    let server = serve_health(address, handler).await?;
+    info!(address = %server.local_addr, "{name}");
+    Ok(Some(server))
+}
+
+/// HTTP and WebSocket on one port, and WebSocket on another one if there is one.
+async fn serve_api(settings: &Settings, replica: &Replica) -> anyhow::Result<Vec<RpcServer>> {
+    let methods = replica.rpc();
+    let config = settings.api.server.clone();
+    let both = serve_rpc_with(settings.http, methods.clone(), BatchLayer, config.clone()).await?;
+    info!(address = %both.local_addr, "JSON-RPC");
+    let mut servers = vec![both];
+    if let Some(address) = settings.ws {
+        let config = RpcServerConfig { served: Served::WebSocket, ..config };
+        let server = serve_rpc_with(address, methods, BatchLayer, config).await?;
+        info!(address = %server.local_addr, "JSON-RPC by WebSocket");
+        servers.push(server);
+    }
+    Ok(servers)
 }
 
 fn real_io(settings: &Settings, os: &OsRuntime) -> anyhow::Result<Io> {
@@ -155,7 +200,8 @@ fn replica_config(settings: &Settings, quirks: Arc<Quirks>) -> ReplicaConfig {
     config.quirks = quirks;
     config.main_node_calls.requests_per_second_max = settings.main_node_rps;
     config.tree.cache_bytes = settings.tree_cache_bytes;
-    config.api.logs_max = settings.logs_max;
+    config.api = settings.api.methods;
     config.api.trace_cache_bytes_max = settings.trace_cache_bytes;
+    config.serving = settings.api.serving.clone();
     config
 }

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![expect(clippy::print_stdout, reason = "the seed of a failed run must be seen")]
 
-#[expect(unreachable_pub, reason = "test support")]
+#[expect(unreachable_pub, dead_code, reason = "test support")]
 mod support;
 
 mod offline;
@@ -138,6 +138,41 @@ fn the_head_follows_a_growing_chain_and_never_runs_ahead() {
             head == tip
         });
         node.stop();
+    }
+}
+
+#[test]
+fn a_second_node_follows_the_chain_through_the_first() {
+    for chain in recorded("following another node") {
+        let upstreams = Upstreams::of(&chain, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let options = ["--health-port", "0"];
+        let mut main = Node::start(&first, &upstreams, chain.chain_id, &options);
+        main.wait_for_rpc();
+        main.wait_for_all(&chain);
+        let batches = json!(chain.newest_batch);
+        main.wait_until("all commitments", 120, |node| {
+            let components = &node.health()["components"];
+            let at = |name: &str| &components[name]["details"]["l1_batch"];
+            *at("commitment_generator") == batches && *at("reorg_detector") == batches
+        });
+
+        let through = upstreams.through(&main);
+        let mut follower = Node::start(&second, &through, chain.chain_id, &options);
+        follower.wait_for_rpc();
+        follower.wait_for_all(&chain);
+        follower.wait_until("what the first has", 120, |node| {
+            node.health()["components"] == main.health()["components"]
+        });
+        for method in METHODS {
+            let output = conformance(&chain, &follower, method);
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{method}:\n{text}");
+        }
+        follower.stop();
+        main.stop();
+        assert_eq!(digest(&first), digest(&second));
     }
 }
 

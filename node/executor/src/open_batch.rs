@@ -6,9 +6,9 @@ use lockstep_pipeline::StageError;
 use lockstep_store::{BatchRecord, BlockRecord, ChainView};
 use lockstep_types::{
     B256, BlockHeader, BlockParams, BytecodeHash, Bytes, ChainId, Event, L2BlockHash,
-    L2BlockNumber, L2ToL1Log, LeafIndex, Receipt, SealedBatch, StateRoot, StorageWrite,
-    Transaction, TxOutcome, TxStatus, U256, address, alloy_primitives::b256, keccak256,
-    log::bloom_of,
+    L2BlockNumber, L2ToL1Log, LeafIndex, ProtocolVersion, Receipt, SealedBatch, StateRoot,
+    StorageWrite, Transaction, TxOutcome, TxStatus, U256, address, alloy_primitives::b256,
+    keccak256, log::bloom_of,
 };
 use lockstep_vm::{BaseContracts, BatchEnv, BatchLimits, BlockEnv, OpenBatch, Vm, VmError};
 
@@ -121,9 +121,10 @@ impl OpenRun {
         opening: Opening,
     ) -> Result<Self, StageError> {
         let params = first.params;
+        let newest = lockstep_io::planted!("X30", params.version, newest_of(vm, params.version));
         let env = BatchEnv {
             chain_id: opening.chain_id,
-            version: params.version,
+            version: newest,
             number: params.batch,
             timestamp: params.timestamp,
             previous_root: opening.previous_root,
@@ -138,7 +139,7 @@ impl OpenRun {
             let (view, codes) = (opening.view.clone(), opening.bytecodes.clone());
             StateAfter::new(view, opening.state_block, codes)
         };
-        let limits = vm.limits(params.version, &params.fee_input).map_err(|e| fault(params, e))?;
+        let limits = vm.limits(newest, &params.fee_input).map_err(|e| fault(params, e))?;
         let machine = vm
             .open_batch(env, block_env(first), Box::new(state()))
             .map_err(|error| fault(params, error))?;
@@ -288,6 +289,11 @@ impl OpenRun {
         }
         Ok(())
     }
+}
+
+/// The newest version up to `version` that can be run.
+fn newest_of(vm: &dyn Vm, version: ProtocolVersion) -> ProtocolVersion {
+    (0..=version.0).rev().map(ProtocolVersion).find(|one| vm.supports(*one)).unwrap_or(version)
 }
 
 fn block_env(block: RunBlock<'_>) -> BlockEnv {

@@ -4,6 +4,7 @@ use lockstep_pipeline::StageError;
 use lockstep_store::BatchRecord;
 use lockstep_types::{
     BatchHeader, BatchTip, BatchWrite, BlockHeader, CommitmentInputs, LeafIndex, SealedBatch,
+    StorageSlot,
 };
 
 use crate::open_batch::OpenRun;
@@ -20,7 +21,8 @@ pub(crate) fn seal(
     let first_new_index = run.next_leaf_index;
     let mut next = first_new_index;
     let mut writes = Vec::with_capacity(changed.len());
-    for (slot, _, value) in &changed {
+    let order: Vec<_> = lockstep_io::planted!("X54", changed.iter().collect(), by_hash(&changed));
+    for (slot, _, value) in order {
         let (known, _) = run.changes.state().read(slot)?;
         let leaf_index = known.unwrap_or(next);
         if known.is_none() {
@@ -51,9 +53,16 @@ pub(crate) fn seal(
     Ok((BatchRecord { header, writes, first_new_index, commitment_inputs }, sealed))
 }
 
+/// In the order that a map by hashes might have.
+fn by_hash<T>(changed: &[(StorageSlot, T, T)]) -> Vec<&(StorageSlot, T, T)> {
+    let mut changed: Vec<_> = changed.iter().collect();
+    changed.sort_by_key(|(slot, _, _)| slot.hashed_key());
+    changed
+}
+
 /// Compares what the blocks changed with what the VM says the batch changed.
 fn compare(
-    changed: &[(lockstep_types::StorageSlot, lockstep_types::B256, lockstep_types::B256)],
+    changed: &[(StorageSlot, lockstep_types::B256, lockstep_types::B256)],
     tip: &BatchTip,
     last: &BlockHeader,
 ) -> Result<(), StageError> {

@@ -158,7 +158,7 @@ impl Executor {
             None if batch != self.sealed.next() => {
                 format!("it opens batch {batch}, but {} is the newest", self.sealed)
             }
-            None if !self.vm.supports(version) => {
+            None if lockstep_io::planted!("X30", !self.vm.supports(version), false) => {
                 return Err(StageError::UnknownVersion { block, version });
             }
             None => return Ok(()),

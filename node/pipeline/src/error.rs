@@ -176,6 +176,8 @@ impl StageError {
             Self::Stopped => Reaction::Stop,
             Self::Reorg { last_common, .. } => Reaction::RollBack(*last_common),
             Self::RollBackAsked(to) => Reaction::RollBack(*to),
+            // The disk's fault, and not the main node's.
+            Self::Execution(VmError::Storage(_)) => Reaction::HaltWrites,
             Self::Lie { peer: Peer::MainNode, .. }
             | Self::UnknownVersion { .. }
             | Self::Execution(_)
@@ -198,6 +200,7 @@ impl StageError {
             Self::Unavailable { .. } => "upstream_unavailable",
             Self::Lie { .. } => "upstream_lie",
             Self::UnknownVersion { .. } => "unknown_protocol_version",
+            Self::Execution(VmError::Storage(_)) => "store_failed",
             Self::Execution(_) => "execution_diverged",
             Self::Inconsistent { .. } => "inconsistent",
             Self::RootMismatch { .. } => "root_mismatch",

@@ -21,5 +21,7 @@ pub use self::{
     error::{Difference, ReplayError},
     rerun::{Rerun, RerunBlock},
     state::StateAt,
-    trace::{AccountState, BatchTraces, BlockTraces, TouchedAccount, TraceWish, TxTrace},
+    trace::{
+        AccountState, BatchTraces, BlockTraces, TouchedAccount, TraceWish, TxTrace, trace_bytes,
+    },
 };

@@ -128,18 +128,23 @@ impl TouchedAccount {
 impl TxTrace {
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        let mut bytes = size_of::<Self>()
-            + self.trace.touched.len() * size_of::<TouchedSlot>()
-            + self.accounts.len() * size_of::<TouchedAccount>();
-        let mut calls: Vec<&CallFrame> = self.trace.calls.iter().collect();
-        while let Some(call) = calls.pop() {
-            let texts = [&call.error, &call.revert_reason];
-            let texts: usize = texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
-            bytes += size_of::<CallFrame>() + call.input.len() + call.output.len() + texts;
-            calls.extend(&call.calls);
-        }
-        bytes
+        size_of::<Self>()
+            + self.accounts.len() * size_of::<TouchedAccount>()
+            + trace_bytes(&self.trace)
     }
+}
+
+/// About how many bytes the parts of `trace` take in memory.
+pub fn trace_bytes(trace: &Trace) -> usize {
+    let mut bytes = trace.touched.len() * size_of::<TouchedSlot>();
+    let mut calls: Vec<&CallFrame> = trace.calls.iter().collect();
+    while let Some(call) = calls.pop() {
+        let texts = [&call.error, &call.revert_reason];
+        let texts: usize = texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
+        bytes += size_of::<CallFrame>() + call.input.len() + call.output.len() + texts;
+        calls.extend(&call.calls);
+    }
+    bytes
 }
 
 impl Replayer {

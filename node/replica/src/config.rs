@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lockstep_api::ApiConfig;
+use lockstep_api::{ApiConfig, Serving};
 use lockstep_checkers::{AgreementConfig, CommitmentsConfig, L1CommitsConfig};
 use lockstep_io::EndpointId;
 use lockstep_pipeline::RetryPolicy;
@@ -49,8 +49,10 @@ pub struct ReplicaConfig {
     pub rollback_changes_max: usize,
     /// How the tree is kept.
     pub tree: TreeConfig,
-    /// Limits of API requests.
+    /// Limits of single API methods.
     pub api: ApiConfig,
+    /// Which API methods there are, and limits of their answers.
+    pub serving: Serving,
     /// How long steps wait before they ask again.
     pub retry: RetryPolicy,
     /// Blocks that may wait for the executor.
@@ -91,6 +93,7 @@ impl ReplicaConfig {
             rollback_changes_max: roll_back::CHANGES_MAX,
             tree: TreeConfig::default(),
             api: ApiConfig::default(),
+            serving: Serving::default(),
             retry: RetryPolicy::default(),
             blocks_ahead_max: 64,
             sealed_batches_max: 4,

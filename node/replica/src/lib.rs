@@ -7,12 +7,14 @@
 #![warn(missing_docs)]
 
 mod admin;
+mod announcements;
 mod checks;
 mod config;
 mod disk_trouble;
 mod divergence;
 mod fees;
 mod genesis;
+mod observe;
 mod open;
 mod progress;
 mod roll_back;
@@ -24,6 +26,7 @@ pub use lockstep_checkers::CommitmentsConfig;
 pub use self::{
     config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
+    observe::{Observed, Observer},
     open::{OpenError, Replica},
     roll_back::{Operator, RollBackError, RolledBack, roll_back, roll_back_stored},
     run::Status,

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use jsonrpsee::RpcModule;
-use lockstep_api::{ApiContext, CurrentFees, Execution, SyncStatus, rpc_module_with_execution};
+use lockstep_api::{
+    Announced, ApiContext, ApiStats, CurrentFees, Execution, FilterSeams, Forwarding, Sources,
+    SubscriptionSeams, SyncStatus, rpc_module_with,
+};
 use lockstep_checkers::{Agreement, Commitments, L1Commits};
 use lockstep_executor::Executor;
 use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
@@ -21,6 +24,7 @@ use crate::{
     checks,
     config::ReplicaConfig,
     genesis::{self, GenesisError},
+    observe::Observer,
     roll_back::{Operator, Request, RolledBack, finish_rollback},
     run::Status,
 };
@@ -79,6 +83,11 @@ pub(crate) struct Core {
     pub(crate) fees: watch::Sender<Option<CurrentFees>>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) rolled_back: watch::Sender<Option<RolledBack>>,
+    /// What only the main node can say of its chain.
+    pub(crate) announced: watch::Sender<Announced>,
+    /// Goes up whenever the chain in the store has changed.
+    pub(crate) moved: watch::Sender<u64>,
+    pub(crate) stats: ApiStats,
 }
 
 /// The components, each where it goes on.
@@ -151,6 +160,9 @@ impl Replica {
             fees: watch::Sender::new(None),
             status: watch::Sender::new(Status::Running),
             rolled_back: watch::Sender::new(None),
+            announced: watch::Sender::default(),
+            moved: watch::Sender::default(),
+            stats: ApiStats::default(),
         };
         let (stages, rollback) = core.stages(writers).await?;
         let (operator, requests) = Operator::new();
@@ -159,19 +171,44 @@ impl Replica {
 
     /// The JSON-RPC methods, to be mounted on a server.
     pub fn rpc(&self) -> RpcModule<()> {
+        let Core { config, io, views, tip, .. } = &self.core;
         let context = ApiContext {
-            views: self.core.views.clone(),
-            tasks: self.core.io.tasks.clone(),
-            config: self.core.config.api,
-            sync: SyncStatus(self.core.tip.subscribe()),
+            config: config.api,
+            serving: config.serving.clone(),
+            stats: self.core.stats.clone(),
+            ..ApiContext::new(views.clone(), io, SyncStatus(tip.subscribe()))
         };
         let execution = Execution {
-            clock: self.core.io.clock.clone(),
+            clock: io.clock.clone(),
             vm: self.core.vm.clone(),
             simulator: self.core.simulator.clone(),
             fees: self.core.fees.subscribe(),
         };
-        rpc_module_with_execution(context, execution)
+        let moved = self.core.moved.subscribe();
+        let sources = Sources {
+            announced: self.core.announced.subscribe(),
+            execution: Some(execution),
+            filters: (config.api.filters_max != 0)
+                .then(|| FilterSeams { clock: io.clock.clone(), entropy: io.entropy.clone() }),
+            subscriptions: Some(SubscriptionSeams { moved: moved.clone() }),
+            forwarding: Some(Forwarding { main_node: self.core.main_node_beside(), moved }),
+        };
+        rpc_module_with(context, sources)
+    }
+
+    /// What the API has been asked for.
+    pub fn api_stats(&self) -> ApiStats {
+        self.core.stats.clone()
+    }
+
+    /// Somebody who looks how the replica is doing.
+    pub fn observer(&self) -> Observer {
+        Observer {
+            views: self.core.views.clone(),
+            tip: self.core.tip.subscribe(),
+            status: self.core.status.subscribe(),
+            in_step_lag_max: self.core.config.api.in_step_lag_max,
+        }
     }
 
     /// Whether blocks are being followed.
@@ -192,6 +229,18 @@ impl Replica {
 }
 
 impl Core {
+    /// The main node for what does not concern blocks: with limits of its own, so that nothing of
+    /// it keeps blocks from being asked for, and tried once.
+    pub(crate) fn main_node_beside(&self) -> MainNode {
+        let Self { config, io, .. } = self;
+        let calls = UpstreamConfig {
+            chain_id: Some(config.l2_chain_id),
+            attempts_max: 1,
+            ..config.main_node_calls.clone()
+        };
+        MainNode::new(RpcClient::new(io, "main node", config.main_node.clone(), calls))
+    }
+
     /// Opens every component where the store ends, with `writers`; the one for rollbacks comes
     /// back.
     ///

@@ -6,6 +6,7 @@
 
 use std::{pin::pin, time::Duration};
 
+use lockstep_executor::Progress;
 use lockstep_io::{BoxFuture, Stop, TaskEnd, node_select};
 use lockstep_pipeline::{Ending, Pipeline, Reaction, StageError};
 use lockstep_store::{RollbackWriter, StoreFault};
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{
+    announcements::AnnouncementWatcher,
     disk_trouble::{Cure, DiskTrouble, is_held},
     fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
@@ -158,6 +160,9 @@ impl Supervisor {
         let Core { config, io, views, detector, tip, .. } = &self.core;
         let ending = Ending::new();
         let fees = FeeWatcher::new(io, self.core.main_node.clone(), self.core.fees.clone());
+        let announced = self.core.announced.clone();
+        let announcements = AnnouncementWatcher::new(io, self.core.main_node_beside(), announced);
+        let moves = tell_of_moves(executor.progress(), self.core.moved.clone());
         let (log_tip, log_head) = (tip.subscribe(), executor.progress());
         let log =
             ProgressLog::new(io, log_tip, log_head, agreement.agreed(), views.clone(), config);
@@ -187,6 +192,8 @@ impl Supervisor {
             watch_over("agreement", Box::pin(agreement.run())),
             watch_over("reorg", Box::pin(detector.clone().run())),
             watch_over("fees", Box::pin(fees.run())),
+            watch_over("announcements", Box::pin(announcements.run())),
+            watch_over("moves", Box::pin(moves)),
             watch_over("progress", Box::pin(log.run())),
             watch_over("stopping", Box::pin(told_to_stop(self.stopped.clone()))),
         ];
@@ -230,6 +237,7 @@ impl Supervisor {
             Reaction::RollBack(to) => {
                 warn!(%reason, "a reorg");
                 self.trouble = None;
+                let to = lockstep_io::planted!("X10", to, to.prev().unwrap_or(to));
                 Next::RollBack(to, None)
             }
             Reaction::LookForReorg => Next::LookForReorg(reason),
@@ -241,6 +249,9 @@ impl Supervisor {
     /// otherwise it may have passed.
     async fn look_for_reorg(&mut self, reason: StageError) -> Next {
         warn!(%reason, "does the main node have another chain?");
+        if lockstep_io::planted!("X12", false, self.core.rolled_back.borrow().is_some()) {
+            return Next::Reopen;
+        }
         let finding = node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
             finding = self.core.detector.look() => finding,
@@ -371,6 +382,7 @@ impl Supervisor {
         let next = match &done {
             Ok(rolled_back) => {
                 self.core.rolled_back.send_replace(Some(*rolled_back));
+                self.core.moved.send_modify(|moves| *moves += 1);
                 // Perhaps the tip was that of the chain that is gone.
                 self.core.tip.send_replace(None);
                 Next::Reopen
@@ -462,11 +474,11 @@ impl Supervisor {
             "writes are halted; what is stored goes on being served"
         );
         self.core.status.send_if_modified(|status| {
-            let was_stopping = *status == Status::Stopping;
-            if !was_stopping {
+            let is_told = lockstep_io::planted!("X57", *status != Status::Stopping, false);
+            if is_told {
                 *status = Status::Halted { code: reason.code(), reason: reason.to_string() };
             }
-            !was_stopping
+            is_told
         });
         let head = self.core.views.now().head();
         let is_closed = head.is_err();
@@ -512,6 +524,20 @@ async fn cured(core: &Core, cure: Cure, pause: Duration) {
                 return;
             }
         },
+    }
+}
+
+/// Says that the chain moved whenever a block has been persisted.
+async fn tell_of_moves(
+    mut progress: watch::Receiver<Progress>,
+    moved: watch::Sender<u64>,
+) -> StageError {
+    loop {
+        moved.send_modify(|moves| *moves += 1);
+        if progress.changed().await.is_err() {
+            // The executor has ended, and with it everything else does.
+            return std::future::pending().await;
+        }
     }
 }
 

@@ -128,7 +128,8 @@ impl RollbackWriter {
             if head <= end {
                 break;
             }
-            let set = newest_blocks(&view, head, end, changes_max)?;
+            let mut set = newest_blocks(&view, head, end, changes_max)?;
+            lockstep_io::planted!("X11", (), set.delete(tables::CURSORS, ROLLBACK_KEY));
             self.0.write(set, Durability::Buffered)?;
         }
         self.0.begin_generation();
@@ -198,7 +199,7 @@ fn without_block(view: &ChainView, number: L2BlockNumber, set: &mut WriteSet) ->
     let header = view.block(number)?.ok_or_else(|| missing(tables::BLOCKS))?;
     set.delete(tables::BLOCK_NUMBERS, header.hash.bytes());
     for tx in view.transactions(number)? {
-        set.delete(tables::TX_POSITIONS, tx.hash().bytes());
+        lockstep_io::planted!("X07", set.delete(tables::TX_POSITIONS, tx.hash().bytes()), ());
     }
     for (row, _) in log_rows(number, &view.receipts(number)?) {
         set.delete(tables::LOG_INDEX, row);

@@ -70,6 +70,7 @@ impl SharedWriter {
             return Err(StoreError::Fenced.into());
         }
         let written = store.writer.write(set, durability);
+        let written = lockstep_io::planted!("X03", written, written.or(Ok(Seq(0))));
         // Also after a write that failed: nobody knows what is there then.
         self.latest.outdate();
         Ok(written?)
@@ -231,6 +232,10 @@ impl ChainWriter {
             assert_eq!(batch.header.last_block, block.header.params.number);
             put_batch(&mut set, batch);
         }
+        lockstep_io::planted!("X01", (), {
+            let changes = set.changes.drain(..2).collect();
+            self.0.write(WriteSet { changes }, Durability::Buffered)?;
+        });
         self.0.write(set, Durability::Buffered)?;
         Ok(())
     }
@@ -355,7 +360,8 @@ impl StepsWriter {
         for (batch, steps) in steps {
             set.put(tables::STEPS, batch.0.to_be_bytes(), encode(steps));
         }
-        self.0.write(set, Durability::Synced)?;
+        self.0
+            .write(set, lockstep_io::planted!("X02", Durability::Synced, Durability::Buffered))?;
         Ok(())
     }
 }

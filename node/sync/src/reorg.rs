@@ -128,7 +128,7 @@ impl ReorgDetector {
         let first = self.ask_all().await?;
         let Finding::Other(suspected) = &first else { return Ok(first) };
         warn!(%suspected, "the main node seems to have another chain; making sure");
-        for _ in 1..self.config.looks {
+        for _ in 1..lockstep_io::planted!("X22", self.config.looks, 1) {
             self.clock.sleep(self.config.confirm_interval).await;
             match self.ask_all().await? {
                 Finding::Other(again) if is_alike(&again, suspected) => {}
@@ -230,15 +230,18 @@ fn weigh(words: &[Word], final_batch: L1BatchNumber) -> Result<Finding, StageErr
     let newest_same = newest_same.max();
     if let Some(Fork { last_common, block, ours, theirs }) = fork {
         let stands_by_us = newest_same >= Some(block) || other_root.is_some();
+        let stands_by_us = lockstep_io::planted!("X22", stands_by_us, false);
         if stands_by_us {
             let detail = format!("block {block} is {ours} at one and {theirs} at another");
             return Ok(Finding::Disputed(detail));
         }
-        return Ok(Finding::Other(if last_common < final_batch {
-            StageError::ReorgBelowFinal { last_common, final_batch, block, ours, theirs }
-        } else {
-            StageError::Reorg { last_common, block, ours, theirs }
-        }));
+        return Ok(Finding::Other(
+            if lockstep_io::planted!("X24", last_common < final_batch, false) {
+                StageError::ReorgBelowFinal { last_common, final_batch, block, ours, theirs }
+            } else {
+                StageError::Reorg { last_common, block, ours, theirs }
+            },
+        ));
     }
     if let Some((batch, ours, theirs)) = other_root {
         if newest_same.is_some() {

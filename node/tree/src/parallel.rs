@@ -30,13 +30,19 @@ pub(crate) fn map_pieces<T: Sync, R: Send + Sync>(
     let pieces: Vec<&[T]> = items.chunks(piece).collect();
     let results: Vec<OnceLock<Vec<R>>> = pieces.iter().map(|_| OnceLock::new()).collect();
     par.for_each(pieces.len(), &|index| {
-        let first = results[index].set(f(pieces[index])).is_ok();
+        let place = lockstep_io::planted!("X53", index, free_place(&results));
+        let first = results[place].set(f(pieces[index])).is_ok();
         assert!(first, "Par calls once for each index");
     });
     results
         .into_iter()
         .flat_map(|result| result.into_inner().expect("Par calls once for each index"))
         .collect()
+}
+
+/// Where the next result goes if they are kept as they come.
+fn free_place<R>(results: &[OnceLock<R>]) -> usize {
+    results.iter().position(|result| result.get().is_none()).unwrap_or_default()
 }
 
 #[cfg(test)]

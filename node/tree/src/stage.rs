@@ -38,6 +38,7 @@ impl TreeStage {
         let roots = watch::Sender::new((newest, tree.root().root));
         let mut stage = Self { tree, views, writer, roots };
         let sealed = view.sealed_batch()?.unwrap_or(L1BatchNumber(0));
+        let sealed = lockstep_io::planted!("X05", sealed, newest);
         while stage.tree.next_batch() <= sealed {
             let batch = stage.tree.next_batch();
             let writes = view.batch_writes(batch)?;

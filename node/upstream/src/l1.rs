@@ -150,6 +150,8 @@ struct BlockJson {
 fn tagged_block(tag: &'static str) -> Ask<Option<u64>> {
     const METHOD: &str = "eth_getBlockByNumber";
     let read = move |result: &RawValue| {
+        let is_plain = !result.get().contains("\"0x");
+        assert!(lockstep_io::planted!("X29", true, !is_plain), "quantities are hexadecimal");
         let block: Option<BlockJson> = read(METHOD, result)?;
         match block {
             None => Ok(None),

@@ -9,8 +9,9 @@ use std::{
 };
 
 use lockstep_types::{
-    Address, B256, Bytes, ChainId, Event, FeeInput, L1BatchNumber, L2BlockHash, L2BlockNumber,
-    PaymasterParams, ProtocolVersion, SettlementLayer, StorageWrite, U256, UnixSeconds,
+    Address, B256, BytecodeHash, Bytes, ChainId, Event, FeeInput, L1BatchNumber, L2BlockHash,
+    L2BlockNumber, PaymasterParams, ProtocolVersion, SettlementLayer, StorageWrite, U256,
+    UnixSeconds,
 };
 
 use crate::{BaseContracts, Trace, VmError, VmStorage};
@@ -129,6 +130,8 @@ pub struct Simulated {
     pub events: Vec<Event>,
     /// What changed, one write a slot, in canonical order.
     pub writes: Vec<StorageWrite>,
+    /// Bytecodes that it made, as they are stored; those that came with it are not among them.
+    pub made_bytecodes: Vec<(BytecodeHash, Bytes)>,
     /// What was seen, if that was asked for.
     pub trace: Option<Trace>,
 }

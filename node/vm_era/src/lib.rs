@@ -86,6 +86,20 @@ impl Default for EraVm {
     }
 }
 
+/// How full the caches are that batches and calls share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VmCaches {
+    /// Decoded programs.
+    pub programs: ProgramCacheStats,
+    /// Machines that wait for a call or estimate. Each takes 5 MB at most, usually much less.
+    pub idle_machines: usize,
+}
+
+impl VmCaches {
+    /// Bound for `idle_machines`.
+    pub const IDLE_MACHINES_MAX: usize = own::IDLE_MAX;
+}
+
 /// What runs a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runner {
@@ -111,9 +125,10 @@ impl EraVm {
         self
     }
 
-    /// How full the cache of programs is.
-    pub fn program_cache(&self) -> ProgramCacheStats {
-        self.shared.programs.stats()
+    /// How full the caches are.
+    pub fn caches(&self) -> VmCaches {
+        let Shared { programs, idle, messengers: _ } = &self.shared;
+        VmCaches { programs: programs.stats(), idle_machines: idle.len() }
     }
 
     /// What runs batches of `version`, and what it is compared with. `None` if nothing can.

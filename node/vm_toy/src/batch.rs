@@ -370,6 +370,11 @@ pub(crate) fn simulate(
         pubdata: i64::try_from(writes.len() * 64).unwrap_or(i64::MAX),
         events: effects.events,
         writes,
+        made_bytecodes: effects
+            .made_bytecodes
+            .into_iter()
+            .map(|(hash, code)| (BytecodeHash(hash), code))
+            .collect(),
         trace: Some(Trace { calls: vec![call], touched }),
     })
 }

@@ -11,6 +11,7 @@ pub mod commit;
 pub mod divergence;
 pub mod en;
 pub mod eth;
+pub mod ots;
 pub mod quantity;
 pub mod time;
 pub mod tx_hash;

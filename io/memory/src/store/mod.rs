@@ -50,6 +50,17 @@ impl MemoryStores {
         self.stores().keys().cloned().collect()
     }
 
+    /// Another disk with what this one holds now; nothing on it is open.
+    #[must_use]
+    pub fn image(&self) -> Self {
+        let copy = |(name, stored): (&StoreName, &Stored)| {
+            let image = stored.versions.read().unwrap_or_else(PoisonError::into_inner).image();
+            let stored = Stored { versions: Arc::new(RwLock::new(image)), open: Weak::new() };
+            (name.clone(), stored)
+        };
+        Self(Arc::new(Mutex::new(self.stores().iter().map(copy).collect())))
+    }
+
     fn stores(&self) -> MutexGuard<'_, BTreeMap<StoreName, Stored>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,4 +16,5 @@ pub(crate) fn register(methods: &mut Methods, announced: &watch::Receiver<Announ
     tokens::register(methods, announced);
     // There is no consensus here, which is what a main node without consensus says as well.
     methods.add_constant("en_consensusGlobalConfig", Value::Null);
+    methods.add_constant("en_blockMetadata", Value::Null);
 }

@@ -56,7 +56,11 @@ impl Serialize for ShownBlock {
 }
 
 fn shown_block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<ShownBlock>> {
-    let Some(number) = call.find_block(id)? else { return Ok(None) };
+    let found = call.find_block(id)?;
+    assert!(lockstep_io::planted!("X49", true, found.is_some()), "there is no such block");
+    let Some(number) = found else { return Ok(None) };
+    let number =
+        lockstep_io::planted!("X39", number, number.min(call.head()?.prev().unwrap_or(number)));
     let part = PartKind::Block { full };
     let key = PartKey { generation: call.view.generation(), block: number, part };
     if let Some(part) = call.kept.get(&key, call.view.sealed_batch()?) {
@@ -70,10 +74,21 @@ fn shown_block(call: &Call, id: BlockId, full: bool) -> ApiResult<Option<ShownBl
     Ok(Some(ShownBlock(part)))
 }
 
-fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
+/// The block, without what it holds.
+pub(crate) fn without_transactions(info: &BlockInfo, batch_timestamp: Option<u64>) -> eth::Block {
+    info.block(BlockTransactions::Hashes(Vec::new()), batch_timestamp)
+}
+
+/// What a block says of itself.
+pub(crate) fn header_of(call: &Call, header: BlockHeader) -> ApiResult<eth::Header> {
+    let block = BlockInfo::new(call, header)?;
+    Ok(without_transactions(&block, batch_timestamp(call, &block)?).into())
+}
+
+/// The header of a block: no transaction is read for it.
+pub(crate) fn header(call: &Call, id: BlockId) -> ApiResult<Option<eth::Header>> {
     let Some(number) = call.find_block(id)? else { return Ok(None) };
-    let info = BlockInfo::new(call, call.header(number)?)?;
-    block(call, &info, false).map(|block| Some(block.into()))
+    header_of(call, call.header(number)?).map(Some)
 }
 
 fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {
@@ -91,7 +106,7 @@ fn block(call: &Call, block: &BlockInfo, full: bool) -> ApiResult<eth::Block> {
 }
 
 /// When the batch of `block` was opened; shown once it is sealed.
-fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
+pub(crate) fn batch_timestamp(call: &Call, block: &BlockInfo) -> ApiResult<Option<u64>> {
     let Some(batch) = block.sealed_batch() else { return Ok(None) };
     Ok(call.view.batch(batch)?.map(|batch| batch.timestamp.0))
 }

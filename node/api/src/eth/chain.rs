@@ -27,19 +27,25 @@ fn protocol_version(call: &Call) -> ApiResult<String> {
 }
 
 /// Answer of `eth_syncing`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-enum Syncing {
+pub(crate) enum Syncing {
+    /// `false`.
     No(bool),
+    /// How many.
     #[serde(rename_all = "camelCase")]
     Yes {
+        /// Where the chain begins.
         starting_block: U256,
+        /// The newest block.
         current_block: U256,
+        /// The newest block of the main node.
         highest_block: U256,
     },
 }
 
-fn syncing(call: &Call) -> ApiResult<Syncing> {
+/// Whether blocks are missing that the main node has.
+pub(crate) fn syncing(call: &Call) -> ApiResult<Syncing> {
     let head = call.view.head()?.map_or(0, |head| head.0);
     let tip = call.tip.map_or(head, |tip| tip.0);
     if tip.saturating_sub(head) <= call.config.in_step_lag_max {

@@ -10,9 +10,9 @@ use crate::{call::Call, error::ApiResult};
 
 /// A block with what its parts are shown with.
 #[derive(Debug)]
-pub(super) struct BlockInfo {
+pub(crate) struct BlockInfo {
     /// Of the block.
-    pub(super) header: BlockHeader,
+    pub(crate) header: BlockHeader,
     /// The batch, once it is sealed.
     batch: Option<L1BatchNumber>,
 }
@@ -20,28 +20,28 @@ pub(super) struct BlockInfo {
 /// A place for a transaction's parts in its block. The fictive block's own share has the place of
 /// no transaction: index 0 and the zero hash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TxPlace {
+pub(crate) struct TxPlace {
     /// Index in the block.
-    pub(super) index: u32,
+    pub(crate) index: u32,
     /// Hash of the transaction.
-    pub(super) hash: B256,
+    pub(crate) hash: B256,
 }
 
 impl TxPlace {
     /// Of what the block itself emitted.
-    pub(super) const FICTIVE: Self = Self { index: 0, hash: B256::ZERO };
+    pub(crate) const FICTIVE: Self = Self { index: 0, hash: B256::ZERO };
 }
 
 impl BlockInfo {
     /// The block of `header`, as `call` sees it.
-    pub(super) fn new(call: &Call, header: BlockHeader) -> ApiResult<Self> {
+    pub(crate) fn new(call: &Call, header: BlockHeader) -> ApiResult<Self> {
         let batch = header.params.batch;
         let is_sealed = call.view.sealed_batch()?.is_some_and(|sealed| batch <= sealed);
         Ok(Self { header, batch: is_sealed.then_some(batch) })
     }
 
     /// The block, with `transactions` as given.
-    pub(super) fn block(
+    pub(crate) fn block(
         &self,
         transactions: eth::BlockTransactions,
         batch_timestamp: Option<u64>,
@@ -76,50 +76,30 @@ impl BlockInfo {
     }
 
     /// The batch, once it is sealed.
-    pub(super) fn sealed_batch(&self) -> Option<L1BatchNumber> {
+    pub(crate) fn sealed_batch(&self) -> Option<L1BatchNumber> {
         self.batch
     }
 
     /// A transaction of the block.
-    pub(super) fn transaction(
+    pub(crate) fn transaction(
         &self,
         tx: &Transaction,
         index: u32,
         chain_id: ChainId,
     ) -> eth::Transaction {
-        let (nonce, tip, signature) = match &tx.common {
-            TxCommon::L2(common) => {
-                let tip = common.fee.max_priority_fee_per_gas;
-                (U256::from(common.nonce), tip, signature(common, chain_id))
-            }
-            TxCommon::Priority(_) | TxCommon::Upgrade(_) => {
-                (U256::ZERO, U256::ZERO, eth::Signature::default())
-            }
-        };
         eth::Transaction {
-            hash: tx.hash().0,
-            nonce,
             block_hash: Some(self.header.hash.0),
             block_number: Some(self.number()),
             transaction_index: Some(u64::from(index)),
-            from: Some(tx.initiator()),
-            to: tx.execute.to,
-            value: tx.execute.value,
             gas_price: Some(self.shown_gas_price(tx)),
-            gas: tx.gas_limit(),
-            input: tx.execute.calldata.clone(),
-            signature,
-            transaction_type: Some(u64::from(tx.type_byte())),
-            max_fee_per_gas: Some(tx.max_fee_per_gas()),
-            max_priority_fee_per_gas: Some(tip),
-            chain_id: U256::from(chain_id.0),
             l1_batch_number: self.batch_number(),
             l1_batch_tx_index: self.index_in_batch(index),
+            ..waiting_transaction(tx, chain_id)
         }
     }
 
     /// The receipt of a transaction.
-    pub(super) fn receipt(&self, tx: &Transaction, receipt: &Receipt, index: u32) -> eth::Receipt {
+    pub(crate) fn receipt(&self, tx: &Transaction, receipt: &Receipt, index: u32) -> eth::Receipt {
         let place = TxPlace { index, hash: tx.hash().0 };
         let refunded = U256::from(receipt.gas_refunded);
         eth::Receipt {
@@ -147,7 +127,7 @@ impl BlockInfo {
     }
 
     /// The events of a receipt.
-    pub(super) fn logs(&self, receipt: &Receipt, place: TxPlace) -> impl Iterator<Item = eth::Log> {
+    pub(crate) fn logs(&self, receipt: &Receipt, place: TxPlace) -> impl Iterator<Item = eth::Log> {
         let in_block = u64::from(receipt.first_event_index)..;
         (0..).zip(in_block).zip(&receipt.events).map(move |((in_tx, in_block), event)| eth::Log {
             address: event.address,
@@ -215,6 +195,39 @@ impl BlockInfo {
                 tx.effective_gas_price(self.header.base_fee_per_gas)
             }
         }
+    }
+}
+
+/// A transaction that is in no block yet.
+pub(crate) fn waiting_transaction(tx: &Transaction, chain_id: ChainId) -> eth::Transaction {
+    let (nonce, tip, signature) = match &tx.common {
+        TxCommon::L2(common) => {
+            let tip = common.fee.max_priority_fee_per_gas;
+            (U256::from(common.nonce), tip, signature(common, chain_id))
+        }
+        TxCommon::Priority(_) | TxCommon::Upgrade(_) => {
+            (U256::ZERO, U256::ZERO, eth::Signature::default())
+        }
+    };
+    eth::Transaction {
+        hash: tx.hash().0,
+        nonce,
+        block_hash: None,
+        block_number: None,
+        transaction_index: None,
+        from: Some(tx.initiator()),
+        to: tx.execute.to,
+        value: tx.execute.value,
+        gas_price: Some(tx.max_fee_per_gas()),
+        gas: tx.gas_limit(),
+        input: tx.execute.calldata.clone(),
+        signature,
+        transaction_type: Some(u64::from(tx.type_byte())),
+        max_fee_per_gas: Some(tx.max_fee_per_gas()),
+        max_priority_fee_per_gas: Some(tip),
+        chain_id: U256::from(chain_id.0),
+        l1_batch_number: None,
+        l1_batch_tx_index: None,
     }
 }
 

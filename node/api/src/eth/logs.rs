@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_store::{LogCandidates, LogClause, LogRole, LogStep, TxPosition};
-use lockstep_types::{Address, B256, L2BlockNumber};
-use lockstep_wire::eth::{BlockId, BlockNumberOrTag, Filter, OneOrMany};
+use lockstep_types::{Address, B256, BlockHeader, Bloom, BloomInput, L2BlockNumber};
+use lockstep_wire::eth::{self, BlockId, BlockNumberOrTag, Filter, OneOrMany};
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
 
@@ -119,6 +119,46 @@ pub(super) fn find(call: &Call, filter: &Filter) -> ApiResult<Vec<FoundLog>> {
             return Err(ApiError::TooManyLogs { max: call.config.logs_max, from: range.from, to });
         }
     }
+}
+
+/// The logs of a block that `filter` means by address and topics, in order.
+pub(crate) fn of_block(
+    call: &Call,
+    header: BlockHeader,
+    filter: &Filter,
+) -> ApiResult<Vec<eth::Log>> {
+    let mut found = Vec::new();
+    if header.event_count == 0 || !may_match(&header.logs_bloom, filter) {
+        return Ok(found);
+    }
+    let number = header.params.number;
+    let block = BlockInfo::new(call, header)?;
+    let receipts = call.view.receipts(number)?;
+    let is_wanted = |event: &lockstep_types::Event| filter.matches(event.address, &event.topics);
+    if !receipts.iter().flat_map(|receipt| &receipt.events).any(is_wanted) {
+        return Ok(found); // Transactions are long, and not needed for a bloom's false alarm.
+    }
+    let transactions = call.view.transactions(number)?;
+    for (index, receipt) in (0..).zip(&receipts) {
+        let tx = usize::try_from(index).ok().and_then(|index| transactions.get(index));
+        if tx.is_none() && call.config.hides_system_logs {
+            continue;
+        }
+        let place = tx.map_or(TxPlace::FICTIVE, |tx| TxPlace { index, hash: tx.hash().0 });
+        let logs = block.logs(receipt, place);
+        found.extend(logs.filter(|log| filter.matches(log.address, &log.topics)));
+    }
+    Ok(found)
+}
+
+/// Whether a block with this bloom may have logs that `filter` means.
+fn may_match(bloom: &Bloom, filter: &Filter) -> bool {
+    let has = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
+    let addresses = filter.addresses();
+    let by_address = addresses.is_empty() || addresses.iter().any(|address| has(&address[..]));
+    let mut topics = filter.topics.iter().flatten().flatten().map(OneOrMany::as_slice);
+    by_address
+        && topics.all(|wanted| wanted.is_empty() || wanted.iter().any(|topic| has(&topic[..])))
 }
 
 /// Blocks that are there and meant, at least one.
@@ -269,6 +309,10 @@ impl<'c> Search<'c> {
         index: u32,
         found: &mut Vec<FoundLog>,
     ) -> ApiResult<()> {
+        let hides_own_share = self.call.config.hides_system_logs;
+        if hides_own_share && index >= self.block(block)?.header.tx_count() {
+            return Ok(());
+        }
         let key =
             PartKey { generation: self.call.view.generation(), block, part: PartKind::Logs(index) };
         let part = match self.call.kept.get(&key, self.call.view.sealed_batch()?) {

@@ -10,19 +10,28 @@ mod state;
 mod transactions;
 
 pub use self::filters::FilterSeams;
-pub(crate) use self::{filters::register as register_filters, transactions::raw_by_hash};
+pub(crate) use self::{
+    blocks::{batch_timestamp, header, header_of, without_transactions},
+    chain::{Syncing, syncing},
+    filters::register as register_filters,
+    json::{BlockInfo, waiting_transaction},
+    logs::of_block as logs_of_block,
+    transactions::{raw_by_hash, receipt_of},
+};
+
+use std::sync::Arc;
 
 use lockstep_types::B256;
 use lockstep_wire::eth::{BlockId, BlockNumberOrTag};
 use serde::Deserialize;
 
-use crate::call::Methods;
+use crate::{call::Methods, forward::PendingTxs};
 
-pub(crate) fn register(methods: &mut Methods) {
+pub(crate) fn register(methods: &mut Methods, pending: &Arc<PendingTxs>) {
     chain::register(methods);
     blocks::register(methods);
-    transactions::register(methods);
-    state::register(methods);
+    transactions::register(methods, pending);
+    state::register(methods, pending);
     logs::register(methods);
     fees::register(methods);
 }

@@ -1,5 +1,7 @@
 //! Transactions and their receipts.
 
+use std::sync::Arc;
+
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_store::TxPosition;
 use lockstep_types::{B256, Bytes, L2BlockNumber, TxHash};
@@ -9,14 +11,19 @@ use lockstep_wire::{
 };
 use serde::Deserialize;
 
-use super::{BlockHashOrNumber, json::BlockInfo};
+use super::{
+    BlockHashOrNumber,
+    json::{BlockInfo, waiting_transaction},
+};
 use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
+    forward::PendingTxs,
 };
 
-pub(super) fn register(methods: &mut Methods) {
-    methods.add("eth_getTransactionByHash", by_hash);
+pub(super) fn register(methods: &mut Methods, pending: &Arc<PendingTxs>) {
+    let waiting = Arc::clone(pending);
+    methods.add("eth_getTransactionByHash", move |call, params| by_hash(call, params, &waiting));
     methods.add("eth_getTransactionByBlockHashAndIndex", |call, params| {
         let block = BlockId::Hash(params.next()?);
         by_position(call, block, params.next()?)
@@ -42,10 +49,17 @@ pub(super) fn register(methods: &mut Methods) {
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Index(#[serde(with = "quantity::lenient")] u64);
 
-fn by_hash(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<eth::Transaction>> {
+fn by_hash(
+    call: &Call,
+    params: &mut ParamsSequence<'_>,
+    pending: &PendingTxs,
+) -> ApiResult<Option<eth::Transaction>> {
     let hash = TxHash(params.next::<B256>()?);
-    let Some(position) = call.view.tx_position(&hash)? else { return Ok(None) };
-    shown(call, position).map(Some)
+    if let Some(position) = call.view.tx_position(&hash)? {
+        return shown(call, position).map(Some);
+    }
+    let Some(tx) = pending.get(call, &hash)? else { return Ok(None) };
+    Ok(Some(waiting_transaction(&tx, call.identity()?.l2_chain_id)))
 }
 
 fn by_position(call: &Call, block: BlockId, index: Index) -> ApiResult<Option<eth::Transaction>> {
@@ -83,7 +97,11 @@ fn shown(call: &Call, position: TxPosition) -> ApiResult<eth::Transaction> {
 }
 
 fn receipt(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<eth::Receipt>> {
-    let hash = TxHash(params.next::<B256>()?);
+    receipt_of(call, TxHash(params.next::<B256>()?))
+}
+
+/// `None` unless the transaction is in a block.
+pub(crate) fn receipt_of(call: &Call, hash: TxHash) -> ApiResult<Option<eth::Receipt>> {
     let Some(position) = call.view.tx_position(&hash)? else { return Ok(None) };
     let tx = call.transaction(position)?;
     let receipt = call.view.receipt(position)?.ok_or(missing(position.block))?;

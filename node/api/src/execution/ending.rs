@@ -9,15 +9,30 @@ use crate::error::{ApiError, ApiResult};
 pub(super) fn output(end: SimulationEnd, time_max: std::time::Duration) -> ApiResult<Bytes> {
     match end {
         SimulationEnd::Success { output } => Ok(output),
+        SimulationEnd::Stopped => Err(ApiError::TimedOut(time_max)),
+        SimulationEnd::Refused { .. } => {
+            Err(ApiError::Run { message: message(&end), data: Bytes::new() })
+        }
         SimulationEnd::Reverted { reason, data } => {
-            let message = match reason {
-                Some(reason) => format!("execution reverted: {reason}"),
-                None => "execution reverted".to_owned(),
-            };
+            let message = reverted(reason.as_deref());
             Err(ApiError::Run { message, data })
         }
-        SimulationEnd::Refused { message } => Err(ApiError::Run { message, data: Bytes::new() }),
-        SimulationEnd::Stopped => Err(ApiError::TimedOut(time_max)),
+    }
+}
+
+/// Why a run returned nothing; empty if it did.
+pub(super) fn message(end: &SimulationEnd) -> String {
+    match end {
+        SimulationEnd::Success { .. } | SimulationEnd::Stopped => String::new(),
+        SimulationEnd::Reverted { reason, data: _ } => reverted(reason.as_deref()),
+        SimulationEnd::Refused { message } => message.clone(),
+    }
+}
+
+fn reverted(reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("execution reverted: {reason}"),
+        None => "execution reverted".to_owned(),
     }
 }
 

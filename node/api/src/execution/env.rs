@@ -16,19 +16,31 @@ use super::{Simulation, request::narrow};
 use crate::error::{ApiError, ApiResult};
 
 /// Keys of the system context: the current block, and the rolling hash of its transactions.
-const BLOCK_INFO: [u64; 2] = [9, 10];
+pub(super) const BLOCK_INFO: [u64; 2] = [9, 10];
 /// Key of the deployer that holds 1 where EVM code may be deployed.
 const EVM_ALLOWED: u64 = 1;
 
 /// Which block a request means, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The newest block whose state counts.
+    /// The block that is meant; the newest one if that is the block after it.
     pub(super) header: BlockHeader,
+    /// The newest block whose state counts.
+    state_block: L2BlockNumber,
     /// Whether the block itself is the one after it.
     is_pending: bool,
     /// Whether current prices hold, rather than those of the block.
     is_current: bool,
+}
+
+impl Place {
+    /// In the block, but before its first transaction; genesis has nothing before it.
+    pub(super) fn before_its_transactions(mut self) -> Self {
+        if let (false, Some(before)) = (self.is_pending, self.header.params.number.prev()) {
+            self.state_block = before;
+        }
+        self
+    }
 }
 
 /// Number and timestamp as the system context holds them in one slot.
@@ -64,13 +76,14 @@ impl Simulation<'_> {
             | BlockId::Hash(_) => false,
         };
         let number = self.call.state_block(Some(id))?;
-        Ok(Place { header: self.call.header(number)?, is_pending, is_current })
+        let header = self.call.header(number)?;
+        Ok(Place { header, state_block: number, is_pending, is_current })
     }
 
     /// The state that counts at `place`.
     pub(super) fn state(&self, place: &Place) -> StateAt {
         let params = &place.header.params;
-        StateAt::new(self.call.view.clone(), params.number, params.batch)
+        StateAt::new(self.call.view.clone(), place.state_block, params.batch)
     }
 
     /// The surroundings at `place`, with what a request puts in their stead.
@@ -112,6 +125,16 @@ impl Simulation<'_> {
         })
     }
 
+    /// The surroundings of a block that follows the one at `place`, whose number and time are yet
+    /// to be chosen.
+    pub(super) fn following(&self, place: &Place) -> ApiResult<SimulationEnv> {
+        let version = place.header.params.version;
+        if !self.execution.simulator.can_simulate(version) {
+            return Err(ApiError::Vm(lockstep_vm::VmError::UnknownVersion(version)));
+        }
+        Ok(SimulationEnv { batch: place.header.params.batch, ..self.pending(place)? })
+    }
+
     fn existing(&self, place: &Place) -> ApiResult<SimulationEnv> {
         let BlockHeader { params, parent, .. } = &place.header;
         let view = &self.call.view;
@@ -150,7 +173,7 @@ impl Simulation<'_> {
 
     /// Prices for what comes next: those of the open batch if there is one, otherwise those that
     /// the main node says, otherwise those of the newest block.
-    pub(super) fn current_fees(&self) -> ApiResult<FeeInput> {
+    pub(crate) fn current_fees(&self) -> ApiResult<FeeInput> {
         let newest = self.call.header(self.call.head()?)?.params;
         let is_open = self.call.view.sealed_batch()? < Some(newest.batch);
         if is_open {
@@ -179,7 +202,7 @@ fn contracts(view: &ChainView, header: &BlockHeader) -> ApiResult<BaseContracts>
     Ok(contracts)
 }
 
-fn override_block(env: &mut SimulationEnv, overrides: BlockOverrides) -> ApiResult<()> {
+pub(super) fn override_block(env: &mut SimulationEnv, overrides: BlockOverrides) -> ApiResult<()> {
     let BlockOverrides {
         number,
         time,

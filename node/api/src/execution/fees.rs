@@ -64,6 +64,11 @@ fn current(simulation: &Simulation<'_>) -> ApiResult<Current> {
     Ok(Current { base_fee, fees, version })
 }
 
+/// What a unit of gas costs now, wei.
+pub(super) fn base_fee(simulation: &Simulation<'_>) -> ApiResult<u64> {
+    Ok(current(simulation)?.base_fee)
+}
+
 /// Price of a byte of pubdata, wei.
 pub(crate) fn pubdata_price(version: ProtocolVersion, fees: &FeeInput) -> u128 {
     match fees.fair_pubdata_price {

@@ -1,12 +1,16 @@
 //! What runs calls, estimates and traces, and how many of them at once.
 
+mod blocks;
+mod bundles;
 mod ending;
 mod env;
 mod fees;
-mod gate;
 mod overrides;
+mod parity;
 mod request;
+mod sequence;
 mod simulate;
+mod unsigned;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,11 +23,14 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
-use self::gate::Gate;
-pub(crate) use self::{ending::data_reason, fees::pubdata_price, overrides::Overridden};
+pub(crate) use self::{
+    blocks::SimulateError, ending::data_reason, fees::pubdata_price, overrides::Overridden,
+};
 use crate::{
     call::{Call, Context, Methods},
     error::{ApiError, ApiResult},
+    gate::Gate,
+    one_view::OneView,
     trace::TraceCache,
 };
 
@@ -146,9 +153,9 @@ impl Methods {
             + 'static,
     {
         let engine = Arc::clone(engine);
-        self.add_async(name, move |params| {
+        self.add_async(name, move |params, view| {
             let (engine, method) = (Arc::clone(&engine), method.clone());
-            async move { simulated(name, engine, params, method).await }
+            async move { simulated(name, engine, (params, view), method).await }
         });
     }
 }
@@ -156,7 +163,7 @@ impl Methods {
 async fn simulated<T, F>(
     name: &'static str,
     engine: Arc<Engine>,
-    params: Params<'static>,
+    (params, view): (Params<'static>, OneView),
     method: F,
 ) -> Result<Box<RawValue>, ErrorObjectOwned>
 where
@@ -169,7 +176,7 @@ where
     let job = move |stop: &Stop| {
         // Others wait until the job has ended, whether somebody waits for it or not.
         let _permit = permit;
-        let call = Call::new(&context);
+        let call = Call::new(&context, &view);
         let simulation = Simulation { call: &call, execution: &execution, stop };
         let result = method(&simulation, &mut params.sequence())?;
         Ok(to_raw_value(&result)?)
@@ -181,4 +188,8 @@ where
 pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     fees::register(methods, engine);
     simulate::register(methods, engine);
+    bundles::register(methods, engine);
+    blocks::register(methods, engine);
+    parity::register(methods, engine);
+    unsigned::register(methods, engine);
 }

@@ -27,10 +27,31 @@ impl Overridden {
     pub(super) fn new(below: StateAt, overrides: Option<StateOverrides>) -> ApiResult<Self> {
         let (replaced, slots, bytecodes) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let mut state = Self { below, replaced, slots, bytecodes };
-        for (account, changes) in overrides.unwrap_or_default() {
-            state.apply(account, changes)?;
-        }
+        state.override_with(overrides)?;
         Ok(state)
+    }
+
+    /// Takes accounts for something else from now on.
+    pub(super) fn override_with(&mut self, overrides: Option<StateOverrides>) -> ApiResult<()> {
+        for (account, changes) in overrides.unwrap_or_default() {
+            self.apply(account, changes)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a value in a slot.
+    pub(super) fn set(&mut self, slot: StorageSlot, value: B256) {
+        self.slots.insert(slot, value);
+    }
+
+    /// Adds a bytecode, as it is stored.
+    pub(super) fn add_code(&mut self, hash: BytecodeHash, code: Bytes) {
+        self.bytecodes.insert(hash, code);
+    }
+
+    /// A bytecode that is not stored, as it would be.
+    pub(crate) fn added_code(&self, hash: &BytecodeHash) -> Option<Bytes> {
+        self.bytecodes.get(hash).cloned()
     }
 
     /// The same state, of which nothing has been read.
@@ -71,6 +92,7 @@ impl Overridden {
                 return Err(ApiError::BadRequest(text));
             }
             (Some(state), None) => {
+                self.slots.retain(|slot, _| slot.address != account);
                 self.replaced.insert(account);
                 state
             }

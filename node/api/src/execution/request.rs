@@ -8,7 +8,8 @@ use crate::error::{ApiError, ApiResult};
 
 /// Highest gas for a byte of pubdata where a request names none, or zero.
 pub(super) const GAS_PER_PUBDATA: u64 = 50_000;
-/// The same for what is requested on L1.
+/// The same for what is requested on L1, where a request has the fields of EIP-712 without it; one
+/// that has none of them is taken like any other, as the reference node does.
 pub(super) const GAS_PER_PUBDATA_FROM_L1: u64 = 800;
 
 /// Who puts the transaction into a block.
@@ -33,11 +34,11 @@ pub(super) fn transaction(
         None => None,
     };
     let gas_price = request.max_fee_per_gas.or(request.gas_price);
-    let meta = request.eip712_meta.unwrap_or_default();
-    let default = match origin {
-        Origin::L1 => GAS_PER_PUBDATA_FROM_L1,
-        Origin::L2 => GAS_PER_PUBDATA,
+    let default = match (origin, &request.eip712_meta) {
+        (Origin::L1, Some(_)) => GAS_PER_PUBDATA_FROM_L1,
+        (Origin::L1, None) | (Origin::L2, _) => GAS_PER_PUBDATA,
     };
+    let meta = request.eip712_meta.unwrap_or_default();
     let named = meta.gas_per_pubdata.filter(|gas| !gas.is_zero());
     let gas_per_pubdata_limit = named.map_or(Ok(default), |gas| narrow(gas, "gasPerPubdata"))?;
     let nonce = match (request.nonce, origin) {

@@ -133,7 +133,7 @@ fn estimate_fee(
     })
 }
 
-fn estimate(
+pub(super) fn estimate(
     simulation: &Simulation<'_>,
     request: CallRequest,
     overrides: Option<StateOverrides>,

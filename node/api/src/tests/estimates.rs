@@ -60,11 +60,15 @@ fn a_fee_says_what_gas_and_pubdata_cost() {
 fn what_is_requested_on_l1_has_no_nonce_and_other_defaults() {
     let probe = Probe::new();
     let toy = probe.toy();
-    let request = json!({"from": CONTRACT, "nonce": "0x5", "value": "0xfff"});
-    toy.world.ask("zks_estimateGasL1ToL2", json!([request]));
-    let tx = probe.with(|probed| probed.tx.take().unwrap());
-    let parts = (tx.kind, tx.nonce, tx.gas_per_pubdata_limit);
-    assert_eq!(parts, (SimulatedKind::Priority, None, 800));
+    let mut request = json!({"from": CONTRACT, "nonce": "0x5", "value": "0xfff"});
+    let parts = |request: &Value| {
+        toy.world.ask("zks_estimateGasL1ToL2", json!([request]));
+        let tx = probe.with(|probed| probed.tx.take().unwrap());
+        (tx.kind, tx.nonce, tx.gas_per_pubdata_limit)
+    };
+    assert_eq!(parts(&request), (SimulatedKind::Priority, None, 50_000));
+    request["eip712Meta"] = json!({"gasPerPubdata": "0x0"});
+    assert_eq!(parts(&request), (SimulatedKind::Priority, None, 800));
 }
 
 #[test]

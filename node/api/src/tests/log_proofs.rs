@@ -4,11 +4,13 @@ use lockstep_types::{
     B256, BatchSteps, ChainId, Finality, L1BatchNumber, L2ToL1Log, ProtocolVersion, StepTx, TxType,
     address, keccak256,
 };
+use lockstep_vm_toy::Op;
 use lockstep_wire::zks::L2ToL1LogProof;
 use serde_json::{Value, json};
 
 use super::{
     sample::{Block, batch, genesis, l2_tx, priority_tx, receipt, world},
+    toy::{Setup, Toy},
     world::World,
 };
 use crate::ApiConfig;
@@ -111,6 +113,19 @@ fn a_log_is_proved_once_its_batch_is_executed_on_l1() {
     ] {
         assert_eq!(world.ask("zks_getL2ToL1LogProof", nothing.clone()), Value::Null, "{nothing}");
     }
+}
+
+#[test]
+fn a_batch_is_expected_to_be_executed_where_the_one_before_was() {
+    let mut toy = Toy::new(Setup::default());
+    toy.block(&[&[Op::Send { key: 1, value: 2 }]]);
+    toy.end();
+    let ask = |toy: &Toy| toy.world.ask("zks_getL2ToL1LogProof", json!([toy.tx_hash(7, 0), 0]));
+    assert_eq!(ask(&toy), Value::Null, "nobody knows where batches are executed");
+    execute(&mut toy.world, ChainId(10), Finality::Finalized);
+    assert_eq!(ask(&toy), Value::Null, "on a gateway");
+    execute(&mut toy.world, L1, Finality::Pending);
+    assert_eq!(ask(&toy)["batchNumber"], json!(3));
 }
 
 #[test]

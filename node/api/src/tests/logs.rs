@@ -91,6 +91,18 @@ fn events_of_the_fictive_block_belong_to_no_transaction() {
 }
 
 #[test]
+fn events_of_the_fictive_block_can_be_hidden() {
+    let config = ApiConfig { hides_system_logs: true, ..ApiConfig::default() };
+    let world = super::sample::world_with(config);
+    let rest = at(&[(1, 0), (1, 1), (1, 2), (3, 0)]);
+    assert_eq!(ask(&world, json!({"fromBlock": "0x0"})), rest);
+    let of_fictive = legacy_block_hash(L2BlockNumber(2)).0;
+    assert_eq!(ask(&world, json!({"blockHash": of_fictive})), []);
+    let id = world.ask("eth_newFilter", json!([{"fromBlock": "0x0"}]));
+    assert_eq!(indices(&world.ask("eth_getFilterLogs", json!([id]))), rest);
+}
+
+#[test]
 fn more_than_four_topics_are_refused() {
     let world = world();
     let four = json!([{"fromBlock": "0x0", "topics": [null, null, null, null]}]);

@@ -82,15 +82,31 @@ fn raw_receipts_count_gas_and_begin_with_the_type() {
 
 #[test]
 fn what_has_no_meaning_here_says_what_to_use_instead() {
+    let (code, message) = world().error("eth_getProof", json!(["0x1"]));
+    assert_eq!(code, -32_601);
+    assert!(message.starts_with("eth_getProof") && message.contains("zks_getProof"), "{message}");
+}
+
+#[test]
+fn raw_blocks_hold_the_raw_header_and_raw_transactions() {
     let world = world();
-    for (method, instead) in [
-        ("eth_getProof", "zks_getProof"),
-        ("debug_getRawHeader", "eth_getHeaderByNumber"),
-        ("debug_getRawBlock", "debug_getRawTransactions"),
-    ] {
-        let (code, message) = world.error(method, json!(["0x1"]));
-        assert_eq!(code, -32_601);
-        assert!(message.starts_with(method) && message.contains(instead), "{message}");
+    let bytes = |value: Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let header = bytes(world.ask("debug_getRawHeader", json!(["0x1"])));
+    let block =
+        bytes(world.ask("debug_getRawBlock", json!([legacy_block_hash(L2BlockNumber(1)).0])));
+    // After the head of the block's list comes the header as it is.
+    assert_eq!(header[0], 0xf9);
+    assert_eq!(block[3..3 + header.len()], header);
+    for raw in [[0x12; 3], [0x13; 3], [0x14; 3]] {
+        let as_string = [&[0x83], raw.as_slice()].concat();
+        assert!(block.windows(4).any(|window| window == as_string), "{raw:?}");
+    }
+    // What L1 requested begins with its type, in a string of its own.
+    let after_header = &block[3 + header.len()..];
+    assert!(after_header.windows(2).any(|window| window[0] == 0xff && window[1] == 0));
+    for nowhere in [json!(["0x9"]), json!(["pending"])] {
+        assert_eq!(world.ask("debug_getRawHeader", nowhere.clone()), Value::Null);
+        assert_eq!(world.ask("debug_getRawBlock", nowhere), Value::Null);
     }
 }
 
@@ -110,7 +126,11 @@ fn answers_that_are_always_the_same_are_the_reference_nodes() {
         ("snapshots_getSnapshot", json!([1]), Value::Null),
         ("txpool_status", json!([]), json!({"pending": "0x0", "queued": "0x0"})),
         ("txpool_content", json!([]), json!({"pending": {}, "queued": {}})),
-        ("txpool_contentFrom", json!([hash]), json!({"pending": {}, "queued": {}})),
+        (
+            "txpool_contentFrom",
+            json!([lockstep_types::Address::ZERO]),
+            json!({"pending": {}, "queued": {}}),
+        ),
         ("txpool_inspect", json!([]), json!({"pending": {}, "queued": {}})),
         ("unstable_unconfirmedTxsCount", json!([]), json!(0)),
         ("unstable_supportsUnsafeDepositFilter", json!([]), json!(true)),

@@ -38,7 +38,7 @@ use super::{
     sample::{ALICE, CONTRACT, genesis, l2_tx, params},
     world::World,
 };
-use crate::{ApiConfig, CurrentFees, Execution};
+use crate::{ApiConfig, ApiContext, CurrentFees, Execution, Serving};
 
 /// What a test may choose.
 pub(super) struct Setup {
@@ -85,6 +85,11 @@ pub(super) fn block_info(number: u64) -> [B256; 2] {
 
 impl Toy {
     pub(super) fn new(setup: Setup) -> Self {
+        Self::serving(setup, Serving::default())
+    }
+
+    /// With limits of answers.
+    pub(super) fn serving(setup: Setup, serving: Serving) -> Self {
         let io = MemoryIo::new(0);
         let (fees, watched) = watch::channel(None);
         let Setup { config, vm, simulator, delay } = setup;
@@ -95,7 +100,8 @@ impl Toy {
             None => io.io().tasks,
             Some(delay) => Arc::new(Later { io: io.clone(), delay, load: load.clone() }),
         };
-        let world = World::executing(io, tasks, config, execution);
+        let change = |context| ApiContext { tasks, config, serving, ..context };
+        let world = World::with_context(io, Some(execution), change);
         let mut toy = Self {
             world,
             fees,
@@ -403,6 +409,7 @@ impl Simulator for Probe {
             pubdata: 0,
             events: Vec::new(),
             writes: Vec::new(),
+            made_bytecodes: Vec::new(),
             trace: with_trace.then(Trace::default),
         })
     }

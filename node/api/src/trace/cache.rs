@@ -6,7 +6,7 @@ use std::{
 };
 
 use lockstep_replay::{BatchTraces, BlockTraces, ReplayError};
-use lockstep_types::{L1BatchNumber, L2BlockHash, L2BlockNumber};
+use lockstep_types::{BlockHeader, L1BatchNumber, L2BlockHash, L2BlockNumber};
 use tokio::sync::watch;
 
 /// Why there are no traces.
@@ -39,6 +39,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// The block of `header`.
+    pub(crate) fn of(header: &BlockHeader) -> Self {
+        Self { batch: header.params.batch, block: header.params.number, hash: header.hash }
+    }
+
     /// The block in `traces`, if it is there.
     pub(crate) fn find<'a>(&self, traces: &'a BatchTraces) -> Option<&'a BlockTraces> {
         traces.blocks.get(&self.block).filter(|block| block.hash == self.hash)

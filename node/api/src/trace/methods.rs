@@ -18,6 +18,7 @@ use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
     execution::Engine,
+    one_view::OneView,
 };
 
 /// What the calls of a transaction that was undone are shown to have ended with.
@@ -66,7 +67,7 @@ fn plan(call: &Call, block: L2BlockNumber, index: Option<u32>, tracer: Tracer) -
     if header.tx_count() == 0 {
         return Ok(Plan::EmptyBlock);
     }
-    let wanted = Wanted { batch: header.params.batch, block, hash: header.hash };
+    let wanted = Wanted::of(&header);
     Ok(Plan::Traces { wanted, index, tracer })
 }
 
@@ -77,10 +78,10 @@ fn add(
     plan: impl Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<Plan> + Copy + Send + Sync + 'static,
 ) {
     let engine = Arc::clone(engine);
-    methods.add_async(name, move |params| {
+    methods.add_async(name, move |params, view| {
         let engine = Arc::clone(&engine);
         async move {
-            let answer = answer(name, engine, params, plan).await;
+            let answer = answer(name, engine, (params, view), plan).await;
             answer.map_err(|error| error.into_object(name))
         }
     });
@@ -90,17 +91,17 @@ fn add(
 async fn answer(
     name: &'static str,
     engine: Arc<Engine>,
-    params: Params<'static>,
+    (params, view): (Params<'static>, OneView),
     plan: impl Fn(&Call, &mut ParamsSequence<'_>) -> ApiResult<Plan> + Send + 'static,
 ) -> ApiResult<Box<RawValue>> {
     let job = move |call: &Call| plan(call, &mut params.sequence());
-    match engine.read(name, job).await? {
+    match engine.read(name, &view, job).await? {
         Plan::Nothing => Ok(RawValue::NULL.to_owned()),
         Plan::EmptyBlock => Ok(to_raw_value::<[(); 0]>(&[])?),
         Plan::Traces { wanted, index, tracer } => {
             let traces = engine.traces(&wanted).await?;
             let job = move |call: &Call| show(call, &traces, &wanted, index, &tracer);
-            engine.read(name, job).await
+            engine.read(name, &view, job).await
         }
     }
 }
@@ -163,13 +164,14 @@ fn of_tx(
 
 impl Engine {
     /// Reads the chain in a job.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         name: &'static str,
+        view: &OneView,
         job: impl FnOnce(&Call) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let context = Arc::clone(&self.context);
-        let job = move || job(&Call::new(&context));
+        let (context, view) = (Arc::clone(&self.context), view.clone());
+        let job = move || job(&Call::new(&context, &view));
         match self.context.tasks.blocking(name, job).await {
             Ok(result) => result,
             Err(end) => {
@@ -181,7 +183,7 @@ impl Engine {
 
     /// Traces of a batch with those of the wanted block among them. However many ask at once, the
     /// batch is run for one of them.
-    async fn traces(self: &Arc<Self>, wanted: &Wanted) -> ApiResult<Arc<BatchTraces>> {
+    pub(crate) async fn traces(self: &Arc<Self>, wanted: &Wanted) -> ApiResult<Arc<BatchTraces>> {
         loop {
             let (mut awaited, is_ours) = match self.traces.find(wanted) {
                 Found::Ready(traces) => return Ok(traces),

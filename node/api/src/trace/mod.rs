@@ -2,10 +2,13 @@
 
 mod cache;
 mod calls;
+mod ethereum;
 mod methods;
+pub(crate) mod parity;
 mod prestate;
+mod seen;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lockstep_replay::TouchedAccount;
 use lockstep_types::{Address, B256, Bytes, U256, address::BOOTLOADER};
@@ -16,15 +19,21 @@ use lockstep_wire::eth::{
 use serde::Serialize;
 
 pub(crate) use self::{
-    cache::{TraceCache, TraceFailure},
+    cache::{TraceCache, TraceFailure, Wanted},
     calls::{FlatPlace, Root, flat, tree},
-    methods::register,
+    ethereum::{failure, is_reserved},
+    seen::{Seen, of_block},
 };
 use crate::{
-    call::Call,
+    call::{Call, Methods},
     error::{ApiError, ApiResult},
-    execution::{Overridden, data_reason},
+    execution::{Engine, Overridden, data_reason},
 };
+
+pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
+    methods::register(methods, engine);
+    parity::register(methods, engine);
+}
 
 /// What is to be shown, and how.
 #[derive(Clone, Copy, Debug)]

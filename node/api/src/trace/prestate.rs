@@ -96,14 +96,14 @@ fn add_changes(
 
 /// Contracts count their deployments and others their transactions; those that send transactions
 /// and have code as well are shown with the latter, once they have sent one.
-fn nonce(state: &AccountState) -> u64 {
+pub(super) fn nonce(state: &AccountState) -> u64 {
     let Nonces { tx, deployment } = Nonces::from_value(state.nonces);
     let is_contract = !state.code_hash.is_zero() && tx.is_zero();
     if is_contract { deployment.saturating_to() } else { tx.saturating_to() }
 }
 
 /// Code as an API shows it; nothing if there is none, or if it is only in the run.
-fn code(call: &Call, hash: B256) -> ApiResult<Option<Bytes>> {
+pub(super) fn code(call: &Call, hash: B256) -> ApiResult<Option<Bytes>> {
     if hash.is_zero() {
         return Ok(None);
     }

@@ -4,7 +4,9 @@ use jsonrpsee::types::params::ParamsSequence;
 use lockstep_commitment::l2_to_l1::{
     LogTree, aggregation_height_slot, aggregation_root_slot, l2_to_l1_root,
 };
-use lockstep_types::{B256, BatchHeader, L2BlockNumber, L2ToL1Log, ProtocolVersion, TxHash};
+use lockstep_types::{
+    B256, BatchHeader, L1BatchNumber, L2BlockNumber, L2ToL1Log, ProtocolVersion, TxHash,
+};
 use lockstep_wire::zks::{InteropMode, L2ToL1LogProof};
 
 use crate::{
@@ -21,9 +23,10 @@ pub(super) fn register(methods: &mut Methods) {
 
 /// That a log of a transaction is under the root that L1 is told of its batch.
 ///
-/// None of a log that is not there or whose batch is not sealed; from v26 on none before the batch
-/// is executed, and none of a batch that was executed on a gateway: only the main node knows what
-/// leads from there to L1.
+/// None of a log that is not there or whose batch is not sealed. From v26 on none of a batch that
+/// was executed on a gateway: only the main node knows what leads from there to L1. A batch that is
+/// not executed yet is taken to be executed where the newest one was that is; its proof will not
+/// change, but nobody can use it before.
 fn proof(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<L2ToL1LogProof>> {
     let hash = TxHash(params.next::<B256>()?);
     let index: Option<usize> = params.optional_next()?;
@@ -44,8 +47,7 @@ fn proof(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<L2ToL
     let mut proof = tree.path(leaf).ok_or(missing)?;
     let mut root = tree.root();
     if batch.version >= ProtocolVersion::GATEWAY {
-        let Some(execute) = call.view.steps(batch.number)?.execute else { return Ok(None) };
-        if execute.chain_id != call.identity()?.l1_chain_id {
+        if !settles_on_l1(call, batch.number)? {
             return Ok(None);
         }
         let aggregation = aggregation_root(call, batch.last_block)?;
@@ -59,6 +61,19 @@ fn proof(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<L2ToL
         root,
         batch_number: u64::from(batch.number.0),
     }))
+}
+
+/// Whether a batch was executed on L1, or is expected to be.
+fn settles_on_l1(call: &Call, batch: L1BatchNumber) -> ApiResult<bool> {
+    let execute = match call.view.steps(batch)?.execute {
+        Some(execute) => Some(execute),
+        None => {
+            let newest = call.newest_batch(|steps| steps.execute.is_some())?;
+            call.view.steps(newest)?.execute
+        }
+    };
+    let l1 = call.identity()?.l1_chain_id;
+    Ok(execute.is_some_and(|execute| execute.chain_id == l1))
 }
 
 /// The batch's logs of users, in the order of their leaves.

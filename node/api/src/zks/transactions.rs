@@ -1,7 +1,9 @@
 //! `zks_getTransactionDetails`.
 
+use std::sync::Arc;
+
 use jsonrpsee::types::params::ParamsSequence;
-use lockstep_types::{B256, Finality, StepTx, TxCommon, TxHash, TxStatus, U256};
+use lockstep_types::{B256, Finality, StepTx, Transaction, TxCommon, TxHash, TxStatus, U256};
 use lockstep_wire::{
     time::rfc3339,
     zks::{TransactionDetails, TransactionStatus},
@@ -10,16 +12,24 @@ use lockstep_wire::{
 use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
+    forward::PendingTxs,
 };
 
-pub(super) fn register(methods: &mut Methods) {
-    methods.add("zks_getTransactionDetails", details);
+pub(super) fn register(methods: &mut Methods, pending: &Arc<PendingTxs>) {
+    let waiting = Arc::clone(pending);
+    methods.add("zks_getTransactionDetails", move |call, params| details(call, params, &waiting));
 }
 
 /// How far a transaction has come, and what it paid. Its steps are those of its batch.
-fn details(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<TransactionDetails>> {
+fn details(
+    call: &Call,
+    params: &mut ParamsSequence<'_>,
+    pending: &PendingTxs,
+) -> ApiResult<Option<TransactionDetails>> {
     let hash = TxHash(params.next::<B256>()?);
-    let Some(position) = call.view.tx_position(&hash)? else { return Ok(None) };
+    let Some(position) = call.view.tx_position(&hash)? else {
+        return Ok(pending.get(call, &hash)?.map(|tx| waiting(&tx)));
+    };
     let tx = call.transaction(position)?;
     let missing = ApiError::Missing { what: "a receipt", block: position.block };
     let receipt = call.view.receipt(position)?.ok_or(missing)?;
@@ -42,6 +52,22 @@ fn details(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Option<Tra
         eth_execute_tx_hash: hash_of(&steps.execute),
         eth_precommit_tx_hash: hash_of(&call.view.precommit(position.block)?),
     }))
+}
+
+/// Of a transaction that was handed on and is in no block yet.
+fn waiting(tx: &Transaction) -> TransactionDetails {
+    TransactionDetails {
+        is_l1_originated: false,
+        status: TransactionStatus::Pending,
+        fee: U256::ZERO,
+        gas_per_pubdata: tx.gas_per_pubdata_limit(),
+        initiator_address: tx.initiator(),
+        received_at: rfc3339(tx.received_at_ms),
+        eth_commit_tx_hash: None,
+        eth_prove_tx_hash: None,
+        eth_execute_tx_hash: None,
+        eth_precommit_tx_hash: None,
+    }
 }
 
 fn status(own: &TxStatus, execute: &Option<StepTx>) -> TransactionStatus {

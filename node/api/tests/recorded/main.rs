@@ -12,7 +12,7 @@ mod follower;
 use std::collections::BTreeMap;
 
 use jsonrpsee::RpcModule;
-use lockstep_api::{Announced, ApiConfig, ApiContext, Sources, SyncStatus, rpc_module_with};
+use lockstep_api::{Announced, ApiContext, Sources, SyncStatus, rpc_module_with};
 use lockstep_io_memory::MemoryIo;
 use lockstep_store::Views;
 use lockstep_testvectors::{Answer, Exchange, Recording, recordings_for};
@@ -138,12 +138,7 @@ fn announced(recording: &Recording) -> Announced {
 
 /// The methods, with what the main node said.
 fn module(io: &MemoryIo, views: Views, recording: &Recording) -> RpcModule<()> {
-    let context = ApiContext {
-        views,
-        tasks: io.io().tasks,
-        config: ApiConfig::default(),
-        sync: SyncStatus(watch::channel(None).1),
-    };
+    let context = ApiContext::new(views, &io.io(), SyncStatus(watch::channel(None).1));
     let announced = watch::channel(announced(recording)).1;
     rpc_module_with(context, Sources { announced, ..Sources::default() })
 }

@@ -1,5 +1,7 @@
 //! Processes for end-to-end tests: the recording as upstreams, and the built binary.
 
+pub mod scripted;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -25,7 +27,8 @@ impl Drop for Running {
 
 /// The recording, served.
 pub struct Upstreams {
-    _process: Running,
+    _process: Option<Running>,
+    /// URL of the main node.
     pub main_node: String,
     pub l1: String,
 }
@@ -96,7 +99,17 @@ impl Upstreams {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let mut urls = line.split_whitespace().filter(|word| word.starts_with("http://"));
         let mut url = || urls.next().unwrap_or_else(|| panic!("no URL in {line:?}")).to_owned();
-        Self { main_node: url(), l1: url(), _process: Running(process) }
+        Self { main_node: url(), l1: url(), _process: Some(Running(process)) }
+    }
+
+    /// `node` as the main node, and the same L1.
+    pub fn through(&self, node: &Node) -> Self {
+        Self { main_node: format!("http://{}", node.rpc), l1: self.l1.clone(), _process: None }
+    }
+
+    /// The same, with another main node in front of the recorded one.
+    pub fn with_main_node(self, url: &str) -> Self {
+        Self { main_node: url.to_owned(), ..self }
     }
 }
 
@@ -150,6 +163,18 @@ impl Node {
             assert!(Instant::now() < until, "no JSON-RPC server\n{log}");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What the health page says; the node must have one.
+    pub fn health(&self) -> Value {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("health address="));
+        let address = line.and_then(|line| line.rsplit("address=").next()).unwrap();
+        let mut stream = TcpStream::connect(address.trim()).unwrap();
+        write!(stream, "GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
     pub fn call(&self, method: &str, params: &Value) -> Value {

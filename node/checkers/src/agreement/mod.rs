@@ -158,7 +158,10 @@ impl Agreement {
         let mut mismatch = None;
         for (number, details) in wanted.into_iter().zip(details) {
             let Some(details) = details else { break };
-            let Some(theirs) = details.root_hash.map(StateRoot) else { break };
+            let theirs = details.root_hash.map(StateRoot);
+            let theirs =
+                lockstep_io::planted!("X14", theirs, theirs.or(Some(StateRoot::default())));
+            let Some(theirs) = theirs else { break };
             let Some(ours) = (self.root_of)(&view, number)? else { break };
             if ours != theirs && !self.is_known(QuirkCheck::Root, number) {
                 // The batches before it are agreed on all the same.
@@ -207,7 +210,14 @@ impl Agreement {
             .into_iter()
             .zip(details)
             .filter_map(|(claim, details)| {
-                let commitment = Some(Commitment(details?.commitment?));
+                let details = details?;
+                // The main node may have another chain by now: its commitment would be stored
+                // beside a root that it does not belong to.
+                let is_same = details.base.root_hash.map(StateRoot) == claim.root;
+                if !lockstep_io::planted!("X59", is_same, true) {
+                    return None;
+                }
+                let commitment = Some(Commitment(details.commitment?));
                 match not_doubted(&view, claim.number, commitment) {
                     Ok(None) => None,
                     Ok(commitment) => Some(Ok(BatchClaim { commitment, ..claim })),

@@ -3,10 +3,11 @@
 
 use lockstep_commitment::system_logs::SystemLog;
 use lockstep_io::{Dir, KeyRange};
-use lockstep_store::{ChainView, StoreFault, TxPosition, codec::decode, tables};
+use lockstep_store::{ChainView, StoreFault, TxPosition, codec::decode, log_rows, tables};
 use lockstep_types::{
     B256, BatchHeader, BlockHeader, ChainId, L1BatchNumber, L2BlockHash, L2BlockNumber, Receipt,
     Transaction, UnixSeconds,
+    alloy_primitives::hex,
     block::{BlockHashInput, block_hash, legacy_block_hash},
     keccak256,
     log::bloom_of,
@@ -61,6 +62,7 @@ pub fn check_blocks(
             .map_or_else(|| positions(view, &header, &transactions), |wrong| Ok(Some(wrong)))?
             .or_else(|| hash(&header, &transactions))
             .or_else(|| receipts_differ(&header, &transactions, &receipts))
+            .map_or_else(|| index_differs(view, number, &receipts), |wrong| Ok(Some(wrong)))?
             .or_else(|| add(sums, &header, &transactions, &receipts));
         if let Some(wrong) = wrong {
             return found(format!("block {number}: {wrong}"));
@@ -174,6 +176,24 @@ fn receipts_differ(
         .or_else(|| differs("its bloom", header.logs_bloom, bloom))
 }
 
+/// What the index of logs says of the block.
+fn index_differs(
+    view: &ChainView,
+    number: L2BlockNumber,
+    receipts: &[Receipt],
+) -> Result<Option<String>, StoreFault> {
+    for (key, row) in log_rows(number, receipts) {
+        let stored = view.raw().get(tables::LOG_INDEX, &key)?;
+        if stored.as_deref() != Some(&row[..]) {
+            let (key, row) = (hex::encode(key), hex::encode(row));
+            let stored = stored.map(hex::encode);
+            let what = format!("row {key} of the index of logs");
+            return Ok(differs(&what, stored, Some(row)));
+        }
+    }
+    Ok(None)
+}
+
 /// Adds a block to its batch.
 fn add(
     sums: &mut Sums,
@@ -225,8 +245,9 @@ fn batch_differs(header: &BatchHeader, sums: &Sums, told: Option<B256>) -> Optio
         })
 }
 
-/// Checks the tables that lead from hashes to numbers and positions: nothing in them leads to
-/// something that is not there. `None` if all is as it must be. Reads them whole.
+/// Checks the tables that lead from hashes to numbers and positions, and the index of logs: nothing
+/// in them leads to something that is not there. `None` if all is as it must be. Reads them whole,
+/// and all receipts.
 ///
 /// # Errors
 ///
@@ -256,7 +277,22 @@ pub fn check_numbers(view: &ChainView) -> Result<Option<String>, StoreFault> {
             )));
         }
     }
-    Ok(None)
+    check_log_rows(view)
+}
+
+/// That the index of logs has no more rows than the receipts give it; which those are is checked
+/// with the blocks.
+fn check_log_rows(view: &ChainView) -> Result<Option<String>, StoreFault> {
+    let Some(head) = view.head()? else { return Ok(None) };
+    let (mut rows, mut must_be) = (0_u64, 0_u64);
+    for row in view.raw().scan(tables::LOG_INDEX, KeyRange::all(), Dir::Up) {
+        row?;
+        rows += 1;
+    }
+    for number in (0..=head.0).map(L2BlockNumber) {
+        must_be += u64::from(count(log_rows(number, &view.receipts(number)?).len()));
+    }
+    Ok(differs("number of rows of the index of logs", rows, must_be))
 }
 
 /// Counts in a block fit in 32 bits; more is found to differ.

@@ -15,8 +15,8 @@ use lockstep_replica::{OpenError, Operator, Replica, ReplicaConfig, RolledBack, 
 use lockstep_store::{Views, tables};
 use lockstep_types::{BatchSteps, L1BatchNumber};
 use lockstep_vm_toy::ToyVm;
-use serde_json::{Value, json};
-use tokio::sync::watch;
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     chain::{Chain, L2},
@@ -144,6 +144,21 @@ impl World {
     }
 }
 
+/// What a subscriber is sent.
+pub(crate) struct Subscription(mpsc::Receiver<Box<RawValue>>);
+
+impl Subscription {
+    /// The results that have been pushed since this was asked last.
+    pub(crate) fn pushed(&mut self) -> Vec<Value> {
+        let mut pushed = Vec::new();
+        while let Ok(message) = self.0.try_recv() {
+            let mut message: Value = serde_json::from_str(message.get()).unwrap();
+            pushed.push(message["params"]["result"].take());
+        }
+        pushed
+    }
+}
+
 impl Running {
     /// The result of an API call.
     pub(crate) fn ask(&self, method: &str, params: Value) -> Value {
@@ -153,6 +168,16 @@ impl Running {
         let mut answer: Value = serde_json::from_str(answer.unwrap().0.get()).unwrap();
         assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
         answer["result"].take()
+    }
+
+    /// Subscribes with room for `room` messages.
+    pub(crate) fn subscribe(&self, params: Value, room: usize) -> Subscription {
+        let request =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": params});
+        let request = request.to_string();
+        let answer = self.memory.block_on(self.rpc.raw_json_request(&request, room)).unwrap();
+        assert!(answer.0.get().contains("result"), "{}", answer.0);
+        Subscription(answer.1)
     }
 
     pub(crate) fn head(&self) -> u32 {

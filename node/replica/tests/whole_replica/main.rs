@@ -16,4 +16,5 @@ mod l1;
 mod l1_commits;
 mod reorg;
 mod roots;
+mod subscriptions;
 mod weather;

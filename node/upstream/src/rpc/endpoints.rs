@@ -174,7 +174,8 @@ impl Endpoints {
     pub(super) fn failed(&self, picked: Picked, detail: &str) {
         let now = self.clock.mono();
         let mut states = lock(&self.states);
-        let state = &mut states[picked.index];
+        let blamed = lockstep_io::planted!("X58", picked.index, (picked.index + 1) % states.len());
+        let state = &mut states[blamed];
         state.failures_in_row = state.failures_in_row.saturating_add(1);
         let is_tired = state.failures_in_row >= self.config.failures_in_row_max.max(1);
         // What was under way when the rest began does not make it longer.
@@ -183,6 +184,7 @@ impl Endpoints {
         }
         let (first, bound) = (self.config.rest_min, self.config.rest_max);
         let rest = self.chance.around(doubled(first, state.rests_in_row, bound));
+        let rest = lockstep_io::planted!("X43", rest, Duration::ZERO);
         state.rests_in_row = state.rests_in_row.saturating_add(1);
         state.rests_until = now.plus(rest);
         let rests = state.rests_in_row;
@@ -213,6 +215,7 @@ impl Endpoints {
 
     /// The endpoint asked for a pause.
     pub(super) fn told_to_wait(&self, picked: Picked, pause: Duration) {
+        let pause = lockstep_io::planted!("X43", pause, Duration::ZERO);
         let until = self.clock.mono().plus(pause.min(self.config.retry_after_max));
         let mut states = lock(&self.states);
         let state = &mut states[picked.index];

@@ -143,6 +143,11 @@ impl RpcClient {
     fn note(&self, picked: Picked, method: &str, failure: &Failure) {
         let Failure { detail, .. } = failure;
         let (upstream, endpoint) = (self.0.label, picked.index);
+        lockstep_io::planted!(
+            "X47",
+            (),
+            drop(self.0.tasks.spawn("leak", Box::pin(std::future::pending())))
+        );
         debug!(upstream, endpoint, method, detail, "exchange failed");
         match failure.cure {
             Cure::Together | Cure::Halves => self.0.endpoints.failed(picked, detail),

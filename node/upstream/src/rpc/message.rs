@@ -143,7 +143,9 @@ pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Result<Decoded
     match (response.answer()?, id) {
         (Err(error), Value::Null) => Ok(Decoded::Refused(error)),
         (_, _) if count != 1 => Err(Flaw::NotABatch),
-        (answer, id) if id.as_u64() == Some(first_id) => Ok(Decoded::Answers(vec![answer])),
+        (answer, id) if lockstep_io::planted!("X20", id.as_u64() == Some(first_id), true) => {
+            Ok(Decoded::Answers(vec![answer]))
+        }
         (_, _) => Err(Flaw::Ids("the answer is to another call")),
     }
 }
@@ -159,6 +161,7 @@ fn decode_batch(
     let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
     for response in responses {
         let position = response.id.as_u64().and_then(|id| id.checked_sub(first_id));
+        let position = lockstep_io::planted!("X19", position, next_place(&answers));
         let position = position.and_then(|position| usize::try_from(position).ok());
         let place = position.and_then(|position| answers.get_mut(position));
         let place = place.ok_or(Flaw::Ids("the answer has an id that was not asked"))?;
@@ -168,6 +171,11 @@ fn decode_batch(
     }
     let answers: Option<Vec<_>> = answers.into_iter().collect();
     answers.ok_or(Flaw::Ids("the answer does not have every id"))
+}
+
+/// Where the next answer goes if their ids are not looked at.
+fn next_place(answers: &[Option<Answer>]) -> Option<u64> {
+    u64::try_from(answers.iter().position(Option::is_none)?).ok()
 }
 
 impl RpcError {

@@ -79,6 +79,8 @@ pub(crate) enum Called {
     Returned(Vec<u8>),
     /// Reverted or failed; what it said about that.
     Failed(Vec<u8>),
+    /// There was not even gas enough to call. No other call can be made.
+    OutOfGas,
     /// The observer stopped it.
     Stopped,
 }
@@ -180,10 +182,10 @@ impl Caller {
         self.vm.set_register(15, word_of_address(call.from), false);
         match self.go_on() {
             ExecutionEnd::SuspendedOnHook(_) => {}
+            ExecutionEnd::StoppedByTracer => return Called::Stopped,
             ExecutionEnd::ProgramFinished(_)
             | ExecutionEnd::Reverted(_)
-            | ExecutionEnd::Panicked
-            | ExecutionEnd::StoppedByTracer => return Called::Stopped,
+            | ExecutionEnd::Panicked => return Called::OutOfGas,
         }
         let output = self.returned();
         if self.vm.current_frame().program_counter() == Some(AFTER_SUCCESS) {

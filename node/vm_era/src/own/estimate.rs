@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lockstep_types::{B256, Bytes, FeeInput, StorageSlot, U256, storage::Nonces};
 use lockstep_vm::{
-    EstimateRules, Estimated, GasEstimate, Simulated, SimulatedKind, SimulationEnd, SimulationEnv,
-    VmError, VmStorage,
+    EstimateRules, Estimated, GasEstimate, SimulatedKind, SimulationEnd, SimulationEnv, VmError,
+    VmStorage,
 };
 
 use super::{
@@ -84,7 +84,7 @@ impl Simulation<'_> {
             high: highest,
             tolerance: rules.acceptable_overestimation,
         };
-        if let Some(end) = bounds.close_in(used, &mut attempt)? {
+        if let Some(end) = bounds.close_in(used, |gas| Ok(attempt(gas)?.end))? {
             return Ok(Estimated::Fails(end));
         }
         let scaled = u128::from(bounds.high) * u128::from(rules.scale_per_mille) / 1_000;
@@ -114,30 +114,36 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Tries what is likely first: a bit more than what was `used`, and a bit less than what
-    /// worked. `Some` if it was stopped.
+    /// Tries what is likely first: a bit more than what was `used`, then further and further from
+    /// that until there is something on both sides that was tried, then halfway between. `Some` if
+    /// it was stopped.
     fn close_in(
         &mut self,
         used: u64,
-        mut attempt: impl FnMut(u64) -> Result<Simulated, VmError>,
+        mut attempt: impl FnMut(u64) -> Result<SimulationEnd, VmError>,
     ) -> Result<Option<SimulationEnd>, VmError> {
-        let tolerance = self.tolerance;
+        let tolerance = self.tolerance.max(1);
+        // Calls get 63/64 of the gas that is left, so what worked with all gas may want as much more.
+        let (mut down, mut up) = (tolerance, (used / 64).max(tolerance));
+        let (mut has_worked, mut has_failed) = (false, false);
         let mut guess = used.saturating_add(tolerance / 2);
-        while self.high - self.low > tolerance.max(1) {
+        while self.high - self.low > tolerance {
             let middle = guess.clamp(self.low + 1, self.high - 1);
-            let ran = attempt(middle)?;
-            if ran.end == SimulationEnd::Stopped {
-                return Ok(Some(ran.end));
+            let end = attempt(middle)?;
+            if end == SimulationEnd::Stopped {
+                return Ok(Some(end));
             }
-            let halfway = |bounds: &Self| bounds.low + (bounds.high - bounds.low) / 2;
-            if is_success(&ran.end) {
-                self.high = middle;
-                let just_below = middle.saturating_sub(tolerance);
-                guess = if just_below > self.low { just_below } else { halfway(self) };
+            if is_success(&end) {
+                (self.high, has_worked) = (middle, true);
+                guess = self.high.saturating_sub(down);
+                down = down.saturating_mul(2);
             } else {
-                self.low = middle;
-                let step = (middle / 16).max(tolerance);
-                guess = halfway(self).min(self.low + step).max(self.low + 1);
+                (self.low, has_failed) = (middle, true);
+                guess = self.low.saturating_add(up);
+                up = up.saturating_mul(2);
+            }
+            if has_worked && has_failed {
+                guess = self.low + (self.high - self.low) / 2;
             }
         }
         Ok(None)
@@ -156,6 +162,35 @@ fn with_pubdata_limit(fees: FeeInput, limit: u64) -> FeeInput {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_gas_is_found_with_few_attempts_if_it_is_near_what_was_used() {
+        let used = 300_000;
+        for (least, attempts_max) in [
+            (used, 3),
+            (used - 5_000, 8),
+            (used + 400, 3),
+            (used + 4_800, 6),
+            (used + 60_000, 12),
+            (30_000, 20),
+            (79_000_000, 32),
+        ] {
+            let mut attempts = 0;
+            let mut bounds = Bounds { low: 20_000, high: 80_000_000, tolerance: 1_000 };
+            let stopped = bounds.close_in(used, |gas| {
+                attempts += 1;
+                Ok(if gas >= least {
+                    SimulationEnd::Success { output: Bytes::new() }
+                } else {
+                    SimulationEnd::Reverted { reason: None, data: Bytes::new() }
+                })
+            });
+            assert_eq!(stopped, Ok(None));
+            assert!(bounds.low < least && least <= bounds.high, "{bounds:?}, {least}");
+            assert!(bounds.high - bounds.low <= 1_000, "{bounds:?}");
+            assert!(attempts <= attempts_max, "{attempts} attempts for {least}");
+        }
+    }
 
     #[test]
     fn the_pubdata_price_is_lowered_to_what_a_transaction_agrees_to() {

@@ -18,7 +18,7 @@ use zksync_vm2::{
 use super::{observer::Observer, programs::Code, world::World};
 
 /// Machines that wait, at most.
-const WAITING_MAX: usize = 16;
+pub(crate) const IDLE_MAX: usize = 16;
 /// Frames that a machine has had at a time, at most, for it to be used again. Each has a stack that
 /// takes some 70 kB as long as little of it is used.
 const DEPTH_MAX: u32 = 64;
@@ -120,7 +120,7 @@ impl Idle {
         // refers to what is thrown away.
         *spare.vm.world_diff_mut() = WorldDiff::default();
         let mut waiting = self.lock();
-        if waiting.len() >= WAITING_MAX {
+        if waiting.len() >= IDLE_MAX {
             waiting.remove(0);
         }
         waiting.push(Waiting(spare));
@@ -176,7 +176,7 @@ mod tests {
         for hook in 0..40 {
             idle.give_back(spare(hook), LIGHT);
         }
-        assert_eq!(idle.len(), WAITING_MAX);
+        assert_eq!(idle.len(), IDLE_MAX);
         assert!(idle.take(&spare(39).shape).is_some());
         assert!(idle.take(&spare(0).shape).is_none());
     }

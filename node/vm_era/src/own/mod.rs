@@ -33,7 +33,7 @@ mod dumps;
 
 pub(crate) use self::{
     batch::{GAS_PER_PUBDATA_MAX, OwnBatch, Shared, base_fee},
-    idle::Idle,
+    idle::{IDLE_MAX, Idle},
     layout::{BATCH_GAS_LIMIT, Layout, NEWEST},
     log_tree::KnownMessengers,
     programs::Programs,

@@ -9,7 +9,7 @@ use lockstep_types::{
 use lockstep_vm::{
     BatchEnv, Simulated, SimulatedTx, SimulationEnd, SimulationEnv, Stop, VmError, VmStorage,
 };
-use zksync_multivm::interface::VmRevertReason;
+use zksync_multivm::interface::{Halt, VmRevertReason};
 use zksync_types::U256 as Word;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     encode::COMPUTE_GAS_MAX,
     layout::{BATCH_GAS_LIMIT, Layout, PubdataForm},
     memory::{Terms, TxMode},
-    refusal::{broken, reverted},
+    refusal::{broken, refusal, reverted},
     trials::{How, Trials},
     words::word_of_address,
     world::World,
@@ -168,6 +168,7 @@ impl Simulation<'_> {
             pubdata: i64::from(caller.pubdata()),
             events: if is_done { caller.events() } else { Vec::new() },
             writes: if is_done { writes.collect() } else { Vec::new() },
+            made_bytecodes: if is_done { caller.world.made.list() } else { Vec::new() },
             trace: self.with_trace.then(|| caller.seen()),
             end,
         }
@@ -188,6 +189,9 @@ impl Simulation<'_> {
         let is_set = |done| match done {
             Called::Returned(_) => Ok(()),
             Called::Failed(data) => Err(broken(&data)),
+            Called::OutOfGas => {
+                Err(SimulationEnd::Refused { message: refusal(&Halt::NotEnoughGasProvided) })
+            }
             Called::Stopped => Err(SimulationEnd::Stopped),
         };
         let batch = [number(env.batch_timestamp.0), number(env.batch.0.into()), number(price)];
@@ -241,6 +245,7 @@ impl Simulation<'_> {
         match caller.call(&call) {
             Called::Stopped => SimulationEnd::Stopped,
             Called::Failed(data) => reverted(&VmRevertReason::from(data.as_slice())),
+            Called::OutOfGas => reverted(&VmRevertReason::from([].as_slice())),
             Called::Returned(output) => {
                 if !self.can_pay_pubdata(caller, gas_limit) {
                     return reverted(&VmRevertReason::from([].as_slice()));

@@ -150,12 +150,14 @@ fn simulated(run: Run, gas_limit: u64) -> Simulated {
     };
     let is_done = is_success(&end);
     let kept: Vec<StorageWrite> = run.changes.iter().map(|change| change.write).collect();
+    let made = run.made_bytecodes.into_iter().map(|(hash, code)| (BytecodeHash(hash), code));
     Simulated {
         end,
         gas_used: gas_limit.saturating_sub(run.gas_refunded),
         pubdata: run.pubdata.into(),
         events: if is_done { run.events } else { Vec::new() },
         writes: if is_done { kept } else { Vec::new() },
+        made_bytecodes: if is_done { made.collect() } else { Vec::new() },
         trace: None,
     }
 }

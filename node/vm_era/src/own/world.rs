@@ -32,6 +32,12 @@ impl MadeCodes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, code);
     }
 
+    /// All of them, by hash.
+    pub(crate) fn list(&self) -> Vec<(BytecodeHash, Bytes)> {
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().map(|(hash, code)| (*hash, code.clone())).collect()
+    }
+
     pub(crate) fn get(&self, hash: &BytecodeHash) -> Option<Bytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }

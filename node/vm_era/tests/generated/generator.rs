@@ -168,10 +168,8 @@ impl Generator {
         match self.rng.gen_range(0..8) {
             0 => request.nonce += self.rng.gen_range(1..3),
             1 if request.nonce > 0 => request.nonce -= 1,
-            2 if self.prices.base_fee > 0 => request.gas_price = self.prices.base_fee - 1,
+            2 => request.gas_price = self.prices.base_fee - 1,
             3 => request.gas_limit = self.rng.gen_range(0..25_000),
-            // Where gas is free, whoever has nothing can send too.
-            _ if self.prices.base_fee == 0 => request.gas_limit = self.rng.gen_range(0..25_000),
             4 => request.value = U256::MAX >> self.rng.gen_range(0..9),
             5 => (request.envelope, request.tip) = (Envelope::Eip1559, request.gas_price + 1),
             6 if self.prices.gas_per_pubdata > 0 => {

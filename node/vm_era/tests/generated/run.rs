@@ -233,19 +233,14 @@ impl Run {
 
     pub(crate) fn env(&mut self) -> BatchEnv {
         let rng = &mut self.generator.rng;
-        // Gas for a byte: about 60 like on the recorded chain, 10, 3 000, 50 000, the most, or none;
-        // with the last one, computation costs nothing either.
+        // Gas for a byte: about 60 like on the recorded chain, 10, 3 000, 50 000, the most, or none.
+        // The crates' machines give up where computation costs nothing either.
         let usual = self.template.fee_input.fair_pubdata_price.unwrap();
         let pubdata_prices =
-            [usual, usual, usual, 1_000_000_000, 300_000_000_000, 7_000_000_000_000, 0, 0];
+            [usual, usual, usual, 1_000_000_000, 300_000_000_000, 7_000_000_000_000, 0];
         let fair_pubdata_price = *pubdata_prices.choose(rng).unwrap();
-        let is_free = fair_pubdata_price == 0 && rng.gen_bool(0.5);
-        let usual = self.template.fee_input.fair_l2_gas_price;
-        let fee_input = FeeInput {
-            fair_l2_gas_price: if is_free { 0 } else { usual },
-            fair_pubdata_price: Some(fair_pubdata_price),
-            ..self.template.fee_input
-        };
+        let fee_input =
+            FeeInput { fair_pubdata_price: Some(fair_pubdata_price), ..self.template.fee_input };
         let version = self.template.version;
         let pubdata_params = if rng.gen_bool(0.2) && version >= ProtocolVersion::GATEWAY {
             let validator = match version.0 {
@@ -323,7 +318,9 @@ impl Run {
         if !self.due.is_empty() {
             count = count.max(1);
         }
-        let halts = self.generator.rng.gen_bool(0.15) && may_halt && count > 0;
+        // One is halted at once, so that every run has one.
+        let halts = self.generator.rng.gen_bool(0.15) || self.report.halted == 0;
+        let halts = halts && may_halt && count > 0;
         let halts_at = halts.then(|| self.generator.rng.gen_range(0..count));
         let is_traced = self.generator.rng.gen_bool(0.25);
         self.generator.starves_publishing = self.generator.rng.gen_bool(0.25);

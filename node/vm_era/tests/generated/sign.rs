@@ -1,6 +1,8 @@
 //! Transactions in the crates' words, signed with real keys, and their way into ours.
 
-use lockstep_types::{Address, Bytes, ChainId, Transaction, U256};
+use lockstep_types::{
+    Address, Bytes, ChainId, ProtocolVersion, Transaction, TxCommon, TxHash, U256,
+};
 use lockstep_wire::en::TransactionJson;
 use zksync_types::{
     H160, H256, K256PrivateKey, PackedEthSignature, abi,
@@ -141,6 +143,9 @@ fn old_legacy(request: &TransactionRequest, signature: &PackedEthSignature) -> V
     encoded
 }
 
+/// A version that the crates know upgrades to.
+const KNOWN_UPGRADE: u16 = 29;
+
 /// What L1 puts into the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FromL1 {
@@ -175,7 +180,7 @@ pub(crate) fn from_l1(request: &L1Request) -> Transaction {
         FromL1::Priority { serial_id } => (Transaction::PRIORITY_TYPE, serial_id),
         FromL1::Upgrade { version } => (Transaction::UPGRADE_TYPE, version.into()),
     };
-    let tx = abi::L2CanonicalTransaction {
+    let mut tx = abi::L2CanonicalTransaction {
         tx_type: tx_type.into(),
         from: word(request.from),
         to: word(request.to),
@@ -193,8 +198,19 @@ pub(crate) fn from_l1(request: &L1Request) -> Transaction {
         paymaster_input: Vec::new(),
         reserved_dynamic: Vec::new(),
     };
+    // The crates know upgrades up to some version only.
+    let hash = TxHash(tx.hash().0.into());
+    if let FromL1::Upgrade { .. } = request.kind {
+        tx.nonce = KNOWN_UPGRADE.into();
+    }
     let tx = abi::Transaction::L1 { tx: Box::new(tx), factory_deps, eth_block: 1 };
-    ours(zksync_types::Transaction::from_abi(tx, true).unwrap())
+    let mut tx = ours(zksync_types::Transaction::from_abi(tx, true).unwrap());
+    if let (TxCommon::Upgrade(common), FromL1::Upgrade { version }) = (&mut tx.common, request.kind)
+    {
+        common.upgrade = ProtocolVersion(version);
+        common.hash = hash;
+    }
+    tx
 }
 
 /// The way that a main node's transactions take.

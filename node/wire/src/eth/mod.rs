@@ -3,25 +3,39 @@
 //! Keys are written in the order of the reference node.
 
 mod block;
+mod bundle;
 mod call;
 mod fees;
 mod filter;
+mod parity;
+mod raw_block;
 mod raw_receipt;
 mod receipt;
+mod simulate;
 mod tag;
 mod trace;
 mod transaction;
+mod unsigned;
 
 pub use self::{
     block::{Block, BlockTransactions, Header},
+    bundle::{AccessListItem, AccessListResult, Bundle, BundledCall, StateContext},
     call::{
         AccountOverride, AnyBytes, BlockOverrides, CallRequest, CodeOverride, Eip712Meta,
         PaymasterParams, StateOverrides,
     },
     fees::FeeHistory,
     filter::{Filter, OneOrMany, TopicFilter},
+    parity::{
+        AccountDiff, Delta, TraceAction, TraceCallType, TraceFilter, TraceFilterMode, TraceItem,
+        TraceItemKind, TracePlace, TraceResult, TraceResults, TraceType,
+    },
     raw_receipt::RawReceipt,
     receipt::{L2ToL1Log, Log, Receipt},
+    simulate::{
+        BlockStateCall, CallFailure, FilledParts, FilledTransaction, SimulatePayload,
+        SimulatedBlock, SimulatedCall,
+    },
     tag::{BlockId, BlockNumberOrTag},
     trace::{
         CallTrace, CallTraceKind, FlatAction, FlatCall, FlatResult, OfBlock, PrestateAccount,

@@ -90,8 +90,8 @@ impl<'de> Deserialize<'de> for BlockNumberOrTag {
     }
 }
 
-/// A block by number, name or hash: a string, or an object with exactly one of `blockNumber` and
-/// `blockHash` (EIP-1898).
+/// A block by number, name or hash: a string (32 bytes that are no small number are a hash), or an
+/// object with exactly one of `blockNumber` and `blockHash` (EIP-1898).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BlockIdJson", into = "BlockIdJson")]
 pub enum BlockId {
@@ -105,6 +105,7 @@ pub enum BlockId {
 #[serde(untagged)]
 enum BlockIdJson {
     Text(BlockNumberOrTag),
+    Hash(B256),
     Object(BlockIdObject),
 }
 
@@ -115,6 +116,9 @@ struct BlockIdObject {
     block_number: Option<BlockNumberOrTag>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     block_hash: Option<B256>,
+    /// Only blocks of the chain are stored, so whether others are welcome makes no difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    require_canonical: Option<bool>,
 }
 
 impl TryFrom<BlockIdJson> for BlockId {
@@ -123,13 +127,14 @@ impl TryFrom<BlockIdJson> for BlockId {
     fn try_from(json: BlockIdJson) -> Result<Self, Self::Error> {
         match json {
             BlockIdJson::Text(number) => Ok(Self::Number(number)),
-            BlockIdJson::Object(BlockIdObject { block_number: Some(number), block_hash: None }) => {
-                Ok(Self::Number(number))
-            }
-            BlockIdJson::Object(BlockIdObject { block_number: None, block_hash: Some(hash) }) => {
-                Ok(Self::Hash(hash))
-            }
-            BlockIdJson::Object(_) => Err("exactly one of blockNumber and blockHash is expected"),
+            BlockIdJson::Hash(hash) => Ok(Self::Hash(hash)),
+            BlockIdJson::Object(object) => match (object.block_number, object.block_hash) {
+                (Some(number), None) => Ok(Self::Number(number)),
+                (None, Some(hash)) => Ok(Self::Hash(hash)),
+                (Some(_), Some(_)) | (None, None) => {
+                    Err("exactly one of blockNumber and blockHash is expected")
+                }
+            },
         }
     }
 }
@@ -139,7 +144,8 @@ impl From<BlockId> for BlockIdJson {
         match id {
             BlockId::Number(number) => Self::Text(number),
             BlockId::Hash(hash) => {
-                Self::Object(BlockIdObject { block_number: None, block_hash: Some(hash) })
+                let (block_hash, require_canonical) = (Some(hash), None);
+                Self::Object(BlockIdObject { block_number: None, block_hash, require_canonical })
             }
         }
     }
@@ -177,7 +183,15 @@ mod tests {
         let by_hash = from_value::<BlockId>(json!({"blockHash": hash})).unwrap();
         assert_eq!(by_hash, BlockId::Hash(hash));
         assert_eq!(to_value(by_hash).unwrap(), json!({"blockHash": hash}));
-        for wrong in [json!({"blockNumber": "0x5", "blockHash": hash}), json!({}), json!(5)] {
+        assert_eq!(from_value::<BlockId>(json!(hash)).unwrap(), BlockId::Hash(hash));
+        let canonical = json!({"blockHash": hash, "requireCanonical": true});
+        assert_eq!(from_value::<BlockId>(canonical).unwrap(), BlockId::Hash(hash));
+        for wrong in [
+            json!({"blockNumber": "0x5", "blockHash": hash}),
+            json!({"blockHash": hash, "requireCanonical": "yes"}),
+            json!({}),
+            json!(5),
+        ] {
             assert!(from_value::<BlockId>(wrong.clone()).is_err(), "{wrong}");
         }
     }

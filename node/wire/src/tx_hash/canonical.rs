@@ -1,8 +1,8 @@
 //! Hashes of transactions that L1 requested: Keccak-256 of their canonical encoding.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use lockstep_types::{
-    BytecodeHash, Execute, PriorityCommon, Transaction, TxHash, UpgradeCommon,
+    BytecodeHash, Execute, PriorityCommon, Transaction, TxCommon, TxHash, UpgradeCommon,
     bytecode::InvalidBytecode,
 };
 
@@ -17,11 +17,34 @@ pub(super) struct BadFactoryDep {
     pub(super) source: InvalidBytecode,
 }
 
+/// What the hash of a transaction that L1 requested is made of, after the byte of its type; `None`
+/// for any other transaction, and for one with a bytecode that is none.
+pub fn requested_bytes(tx: &Transaction) -> Option<Bytes> {
+    let head = match &tx.common {
+        TxCommon::L2(_) => return None,
+        TxCommon::Priority(common) => priority_head(common),
+        TxCommon::Upgrade(common) => upgrade_head(common),
+    };
+    let encoded = head.encode(&tx.execute).ok()?;
+    Some([&[head.tx_type], encoded.as_slice()].concat().into())
+}
+
 pub(super) fn priority_hash(
     common: &PriorityCommon,
     execute: &Execute,
 ) -> Result<TxHash, BadFactoryDep> {
-    let head = Head {
+    priority_head(common).hash(execute)
+}
+
+pub(super) fn upgrade_hash(
+    common: &UpgradeCommon,
+    execute: &Execute,
+) -> Result<TxHash, BadFactoryDep> {
+    upgrade_head(common).hash(execute)
+}
+
+fn priority_head(common: &PriorityCommon) -> Head {
+    Head {
         tx_type: Transaction::PRIORITY_TYPE,
         from: common.sender,
         gas_limit: common.gas_limit,
@@ -30,15 +53,11 @@ pub(super) fn priority_hash(
         nonce: U256::from(common.serial_id),
         to_mint: common.to_mint,
         refund_recipient: common.refund_recipient,
-    };
-    head.hash(execute)
+    }
 }
 
-pub(super) fn upgrade_hash(
-    common: &UpgradeCommon,
-    execute: &Execute,
-) -> Result<TxHash, BadFactoryDep> {
-    let head = Head {
+fn upgrade_head(common: &UpgradeCommon) -> Head {
+    Head {
         tx_type: Transaction::UPGRADE_TYPE,
         from: common.sender,
         gas_limit: common.gas_limit,
@@ -47,8 +66,7 @@ pub(super) fn upgrade_hash(
         nonce: U256::from(common.upgrade.0),
         to_mint: common.to_mint,
         refund_recipient: common.refund_recipient,
-    };
-    head.hash(execute)
+    }
 }
 
 /// What both kinds have in common.
@@ -65,6 +83,10 @@ struct Head {
 
 impl Head {
     fn hash(&self, execute: &Execute) -> Result<TxHash, BadFactoryDep> {
+        Ok(TxHash(keccak256(self.encode(execute)?)))
+    }
+
+    fn encode(&self, execute: &Execute) -> Result<Vec<u8>, BadFactoryDep> {
         let deps = factory_dep_hashes(execute)?;
         let mut tail = Vec::new();
         let mut offset_of = |encoded: Vec<u8>| {
@@ -104,7 +126,7 @@ impl Head {
         let mut encoded = U256::from(WORD).to_be_bytes::<WORD>().to_vec();
         encoded.extend(head.iter().flat_map(U256::to_be_bytes::<WORD>));
         encoded.extend_from_slice(&tail);
-        Ok(TxHash(keccak256(encoded)))
+        Ok(encoded)
     }
 }
 

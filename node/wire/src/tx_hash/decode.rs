@@ -48,19 +48,19 @@ pub enum DecodeError {
         source: alloy_rlp::Error,
     },
     /// The nonce does not fit.
-    #[error("nonce is too large")]
+    #[error("nonce has max value")]
     Nonce,
     /// A typed-data transaction must have a target.
-    #[error("to address is null")]
+    #[error("toAddressIsNull")]
     NoTarget,
     /// A paymaster is an address and its input.
     #[error("malformed paymaster params")]
     Paymaster,
     /// A bytecode that comes along is none.
-    #[error("factory dep is invalid: {0}")]
+    #[error("factory dependency is invalid: {0}")]
     FactoryDep(#[from] InvalidBytecode),
     /// Nobody can have signed like this.
-    #[error("malformed signature")]
+    #[error("invalid signature")]
     Signature,
 }
 
@@ -275,6 +275,24 @@ fn typed_data_transaction(raw: &Bytes, chain_id: ChainId) -> Result<Transaction,
         paymaster,
     };
     Ok(transaction(common, execute, raw))
+}
+
+/// Whose key signed a typed-data transaction; `None` if its signature is none of a key. A custom
+/// account may accept that.
+pub fn typed_data_signer(tx: &Transaction, chain_id: ChainId) -> Option<Address> {
+    let TxCommon::L2(common) = &tx.common else { return None };
+    let signed = TypedData {
+        chain_id,
+        from: common.initiator,
+        nonce: U256::from(common.nonce),
+        fee: &common.fee,
+        execute: &tx.execute,
+        paymaster: &common.paymaster,
+    };
+    let bytes = <&[u8; 65]>::try_from(common.signature.as_ref()).ok()?;
+    let (r, s) = (U256::from_be_slice(&bytes[..32]), U256::from_be_slice(&bytes[32..64]));
+    let signature = RawSignature::with_parity(u64::from(bytes[64]), r, s).ok()?;
+    signature.signer(signed.digest().ok()?).ok()
 }
 
 fn transaction(common: L2Common, execute: Execute, raw: &Bytes) -> Transaction {

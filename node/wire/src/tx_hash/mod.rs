@@ -14,8 +14,9 @@ mod signer;
 mod typed_data;
 
 pub use self::{
+    canonical::requested_bytes,
     check::{Checked, TxMismatch, check_transaction},
-    decode::{DecodeError, decode_raw},
+    decode::{DecodeError, decode_raw, typed_data_signer},
 };
 
 #[cfg(test)]

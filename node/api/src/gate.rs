@@ -1,4 +1,4 @@
-//! How many requests run something at once.
+//! How many requests do something at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +26,9 @@ impl Gate {
         &self,
         clock: &(dyn Clock + 'static),
     ) -> ApiResult<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
         let turn = self.permits.clone().acquire_owned();
         match race(turn, clock.sleep(self.wait_max)).await {
             First::Left(Ok(permit)) => Ok(permit),

@@ -1,0 +1,142 @@
+//! Real clients against the built binary: ethers, viem and zksync-ethers read blocks, logs,
+//! receipts and state, call, estimate, subscribe and send.
+//!
+//! They are installed by npm, in the versions of `clients/package-lock.json`, into the build
+//! directory. Where npm or a recording is missing the test says so loudly and passes; where npm
+//! is there but its registry is not, it does so only outside of CI.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::print_stdout, reason = "what the clients say must be seen")]
+
+#[expect(unreachable_pub, dead_code, reason = "test support")]
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use lockstep_testvectors::{Answer, skip_loudly};
+use serde_json::{Value, json};
+
+use crate::support::{Chain, Node, Upstreams, recorded, scripted::ScriptedMainNode};
+
+/// A key that everybody knows: the first rich account of local ZK Stack chains.
+const KEY: &str = "0x7726827caac94a7f9e1b160f7ea819f172f7b6f9d2a97f992c38edeaab82d110";
+const ACCOUNT: &str = "0x36615cf349d7f6344891b1e7ca7c72883f5dc049";
+
+const SCRIPTS: [&str; 3] = ["ethers.mjs", "viem.mjs", "zksync.mjs"];
+
+#[test]
+fn real_clients_understand_the_node() {
+    for chain in recorded("real clients") {
+        let Some(folder) = installed() else { return };
+        let upstreams = Upstreams::of(&chain, &["--head", "30", "--rate", "2"]);
+        let main_node = ScriptedMainNode::in_front_of(&upstreams.main_node, chain.chain_id);
+        let upstreams = upstreams.with_main_node(&main_node.url);
+        let data = tempfile::tempdir().unwrap();
+        let datadir = data.path().join("data");
+        let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &[]);
+        node.wait_for_rpc();
+        node.wait_until("the first blocks", 120, |node| head(node) >= 30);
+        let balance = node.call("eth_getBalance", &json!([ACCOUNT, "latest"]));
+        if balance["result"] == "0x0" {
+            skip_loudly(&format!("{}: nobody known can pay", chain.recording.name()));
+            continue;
+        }
+        let call = recorded_call(&chain, 30);
+        let run = |script: &'static str| {
+            let (folder, call, address) = (folder.clone(), call.clone(), node.rpc.clone());
+            thread::spawn(move || (script, client(&folder, script, &address, &call)))
+        };
+        let running: Vec<_> = SCRIPTS.into_iter().map(run).collect();
+        for client in running {
+            let (script, output) = client.join().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let words = String::from_utf8_lossy(&output.stderr);
+            println!("{said}");
+            assert!(output.status.success(), "{script}:\n{said}\n{words}\n{}", node.log());
+        }
+        let taken = main_node.taken.lock().unwrap().len();
+        assert_eq!(taken, SCRIPTS.len(), "each client sends one transaction");
+        node.stop();
+    }
+}
+
+fn head(node: &Node) -> u64 {
+    let head = node.call("eth_blockNumber", &json!([]))["result"].clone();
+    u64::from_str_radix(head.as_str().unwrap_or("0x0").trim_start_matches("0x"), 16).unwrap()
+}
+
+/// A call at an old block that the reference node answered with something.
+fn recorded_call(chain: &Chain, newest: u64) -> Value {
+    let number = |block: &str| u64::from_str_radix(block.strip_prefix("0x")?, 16).ok();
+    let golden = chain.recording.golden_api();
+    let calls = golden.iter().filter(|exchange| exchange.method == "eth_call");
+    let mut fitting = calls.filter_map(|exchange| {
+        let (request, block) = (&exchange.params[0], exchange.params[1].as_str()?);
+        let Answer::Result(result) = &exchange.answer else { return None };
+        let result: String = serde_json::from_str(result.get()).ok()?;
+        let is_plain = exchange.params.as_array()?.len() == 2 && request.as_object()?.len() == 2;
+        if !is_plain || result == "0x" || number(block)? > newest {
+            return None;
+        }
+        let (to, data) = (&request["to"], &request["data"]);
+        Some(json!({"to": to, "data": data, "block": number(block)?, "result": result}))
+    });
+    fitting.next().expect("calls at old blocks were recorded")
+}
+
+fn client(folder: &Path, script: &str, address: &str, call: &Value) -> Output {
+    Command::new("node")
+        .arg(script)
+        .current_dir(folder)
+        .env("LOCKSTEP_HTTP", format!("http://{address}"))
+        .env("LOCKSTEP_WS", format!("ws://{address}"))
+        .env("LOCKSTEP_CALL", call.to_string())
+        .env("LOCKSTEP_KEY", KEY)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The folder with the scripts and what they need; `None` if it cannot be had here.
+fn installed() -> Option<PathBuf> {
+    let has = |program: &str| {
+        Command::new(program).arg("--version").output().is_ok_and(|said| said.status.success())
+    };
+    if !has("node") || !has("npm") {
+        skip_loudly("real clients: node and npm are not there");
+        return None;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = fs::read(source.join("package-lock.json")).unwrap();
+    let is_there = fs::read(folder.join("installed")).is_ok_and(|installed| installed == lock);
+    for file in fs::read_dir(&source).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    if is_there {
+        return Some(folder);
+    }
+    for attempt in ["first", "second"] {
+        let output = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"])
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        if output.status.success() {
+            fs::write(folder.join("installed"), &lock).unwrap();
+            return Some(folder);
+        }
+        println!("npm, {attempt} attempt: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(std::env::var_os("CI").is_none(), "npm cannot install the clients");
+    skip_loudly("real clients: npm cannot install them; is its registry reachable?");
+    None
+}

@@ -1,0 +1,179 @@
+//! What must hold, and who tells when it does not: one invariant a file.
+//!
+//! What is let pass on purpose, and why, is written in [`ambiguities`].
+
+pub mod ambiguities;
+pub(crate) mod api;
+mod canonical;
+mod depth;
+mod end;
+mod found;
+mod heads;
+mod l1_steps;
+mod observation;
+mod pace;
+mod promises;
+mod relations;
+mod replay;
+mod running;
+mod verified;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lockstep_io_memory::MemoryStores;
+
+pub(crate) use self::replay::is_at_end;
+pub use self::{
+    found::Tables,
+    observation::{Ending, Exchange, ExchangeEnd, LifeEnd, Observation},
+};
+use self::{
+    found::{Found, unreadable},
+    l1_steps::Steps,
+    pace::Pace,
+    promises::Promises,
+    running::Running,
+};
+pub(crate) use self::{
+    found::{Place, branch_of},
+    heads::Heads,
+};
+use crate::{
+    model::SharedModel,
+    scenario::{DiskFault, Event, Scenario},
+};
+
+/// The judge, as the world and the clients share it. Never locked across an await.
+pub type SharedJudge = Arc<Mutex<Judge>>;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant: an id such as `S3`.
+    pub invariant: &'static str,
+    /// What it is about, stable between runs: with the invariant it says whether two failures
+    /// are the same one.
+    pub key: String,
+    /// What was found and what was expected.
+    pub detail: String,
+}
+
+impl Violation {
+    /// Of `invariant`, about `key`.
+    pub fn new(invariant: &'static str, key: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { invariant, key: key.into(), detail: detail.into() }
+    }
+}
+
+/// Sees everything that happens and says what does not hold.
+#[derive(Debug)]
+pub struct Judge {
+    model: SharedModel,
+    violations: Vec<Violation>,
+    heads: Heads,
+    promises: Promises,
+    steps: Steps,
+    pace: Pace,
+    running: Running,
+    /// Whether the scenario makes the disk fail: what cannot be read then proves nothing.
+    disk_fails: bool,
+}
+
+impl Judge {
+    /// Judges a run of `scenario` in the world of `model`.
+    pub fn new(scenario: &Scenario, model: SharedModel) -> Self {
+        let disk_fails = scenario.script.iter().any(|step| match step.event {
+            Event::Disk(DiskFault::Slow { .. }) => false,
+            Event::Disk(_) => true,
+            _ => false,
+        });
+        Self {
+            heads: Heads::default(),
+            promises: Promises::default(),
+            steps: Steps::default(),
+            pace: Pace::default(),
+            running: Running::new(disk_fails),
+            violations: Vec::new(),
+            model,
+            disk_fails,
+        }
+    }
+
+    /// Something happened at `now`, a time since the world began.
+    pub fn see(&mut self, now: Duration, what: &Observation<'_>) {
+        let mut found = Vec::new();
+        found.extend(self.promises.see(what));
+        found.extend(self.pace.see(what));
+        let model = self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.extend(self.running.see(what, &model));
+        found.extend(depth::see(now, what, &self.heads, &model));
+        drop(model);
+        self.heads.see(now, what);
+        self.violations.extend(found);
+    }
+
+    /// The process is dead and this is a copy of what is on its disk. Called after each death and
+    /// before the next life.
+    pub fn at_rest(&mut self, now: Duration, disk: &MemoryStores) {
+        match self.look_at(now, disk) {
+            Ok(found) => self.violations.extend(found),
+            Err(violation) => self.violations.push(violation),
+        }
+    }
+
+    /// The run is over. The process has been killed and this is a copy of its disk.
+    pub fn at_end(&mut self, now: Duration, ending: &Ending, disk: &MemoryStores) {
+        if !self.violations.is_empty() {
+            return;
+        }
+        self.at_rest(now, disk);
+        let shared = self.model.clone();
+        let model = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rolled_back = self.promises.has_rolled_back();
+        match end::check(&model, ending, disk, rolled_back) {
+            Ok(found) => self.violations.extend(found),
+            Err(fault) => self.violations.push(unreadable(fault)),
+        }
+    }
+
+    fn look_at(&mut self, now: Duration, disk: &MemoryStores) -> Result<Vec<Violation>, Violation> {
+        let found = Found::open(disk).map_err(unreadable)?;
+        self.heads.resync(now, &found.view).map_err(unreadable)?;
+        let shared = self.model.clone();
+        let model = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let chain = model.chain();
+        let Some(place) = found.place(chain)? else { return relations::before_genesis(&found) };
+        let mut violations = canonical::check(&found, &place, &model)?;
+        let is_whole = found.view.rollback_target().map_err(unreadable)?.is_none();
+        if is_whole {
+            let rolled_back = self.promises.has_rolled_back();
+            violations.extend(relations::check(&found, &place, chain, rolled_back)?);
+            violations.extend(verified::check(&found, &place, chain)?);
+            violations.extend(self.steps.check(now, &found, &place, &model)?);
+        }
+        Ok(violations)
+    }
+
+    /// What did not hold, oldest first. The run is ended at the first.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// The world adds what it found out itself.
+    pub fn add(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    /// What the node's newest block was, at which time.
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Whether the disk was made to fail: an API answer that is an error proves nothing then.
+    pub(crate) fn disk_fails(&self) -> bool {
+        self.disk_fails
+    }
+}

@@ -1,0 +1,88 @@
+//! What a run leaves behind.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::World;
+use crate::{
+    judge::{Ending, Violation},
+    scenario::ExecMode,
+    store::Site,
+    trace::TraceSum,
+};
+
+/// How a run is made.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The planted bug that the node has.
+    pub mutant: Option<&'static str>,
+    /// Something does not hold when the world is healed, to see that failing works.
+    pub canary: bool,
+    /// What the disk must hold in the end ([`Report::digest`] of a calm run).
+    pub expected_digest: Option<u64>,
+    /// Keeps what happens as text.
+    pub record: bool,
+    /// Also each turn of each task.
+    pub record_polls: bool,
+}
+
+/// What a run leaves behind.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub ending: Ending,
+    /// What did not hold, oldest first.
+    pub violations: Vec<Violation>,
+    /// Hash and size of the trace.
+    pub trace: TraceSum,
+    /// Simulated time.
+    pub time: Duration,
+    /// A hash of every row on the disk in the end, of a recorded chain; otherwise 0.
+    pub digest: u64,
+    /// Turns of tasks.
+    pub polls: u64,
+    /// Requests to upstreams.
+    pub requests: u64,
+    /// Calls of the disk's write half.
+    pub store_calls: u64,
+    /// The places that made them.
+    pub sites: BTreeMap<String, Site>,
+    /// How often each fault of the network happened.
+    pub net_faults: BTreeMap<&'static str, u64>,
+    /// The trace as text, if it was recorded.
+    pub lines: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything held and the expected end was reached.
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty() && self.ending == Ending::AsExpected
+    }
+
+    /// Which failure it is: two runs fail in the same way if this is equal.
+    pub fn signature(&self) -> Option<String> {
+        let first = self.violations.first();
+        first.map(|violation| format!("{} {}", violation.invariant, violation.key))
+    }
+}
+
+impl World {
+    pub(super) fn report(&self, ending: Ending) -> Report {
+        Report {
+            ending,
+            violations: self.court.violations(),
+            trace: self.trace.sum(),
+            time: self.executor.now(),
+            digest: if self.scenario.exec == ExecMode::Era {
+                super::digest(&self.disk.image()).unwrap_or(0)
+            } else {
+                0
+            },
+            polls: self.executor.polls(),
+            requests: self.net.requests(),
+            store_calls: self.disk.calls(),
+            sites: self.disk.sites(),
+            net_faults: self.net.counts(),
+            lines: self.trace.take_lines(),
+        }
+    }
+}

@@ -344,15 +344,19 @@ impl Call {
             BlockNumberOrTag::Earliest => Ok(L2BlockNumber(0)),
             BlockNumberOrTag::Latest | BlockNumberOrTag::Committed => Ok(head),
             BlockNumberOrTag::Pending => Ok(head.next()),
-            // Precommits are not followed, so nothing is precommitted beyond what is committed.
-            BlockNumberOrTag::Precommitted | BlockNumberOrTag::L1Committed => {
-                self.end_of_newest_batch(|steps| reached(&steps.commit, Finality::Finalized))
+            BlockNumberOrTag::Precommitted => {
+                Ok(self.l1_committed()?.max(self.view.precommitted_block()?.unwrap_or_default()))
             }
+            BlockNumberOrTag::L1Committed => self.l1_committed(),
             BlockNumberOrTag::FastFinalized => {
                 self.end_of_newest_batch(|steps| reached(&steps.execute, Finality::FastFinalized))
             }
             BlockNumberOrTag::Finalized => self.end_of_newest_batch(BatchSteps::is_final),
         }
+    }
+
+    fn l1_committed(&self) -> ApiResult<L2BlockNumber> {
+        self.end_of_newest_batch(|steps| reached(&steps.commit, Finality::Finalized))
     }
 
     /// Last block of the newest sealed batch that made the steps that `made` asks for; genesis if

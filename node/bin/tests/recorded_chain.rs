@@ -41,10 +41,9 @@ fn a_recorded_chain_is_followed_and_served_exactly() {
         let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &[]);
         node.wait_for_rpc();
         node.wait_for_all(&chain);
-        let batches = chain.newest_batch;
-        node.wait_until("agreement on all roots", 60, |node| {
-            node.log().contains(&format!("agreed_batch={batches}"))
-        });
+        assert!(chain.newest_committed > 0, "no commit transaction was compared");
+        let status = node.ask_admin("admin_status", &json!([]));
+        assert_eq!(status["result"]["status"], json!("running"), "{status}");
         for method in METHODS {
             let output = conformance(&chain, &node, method);
             let text = String::from_utf8_lossy(&output.stdout);

@@ -11,8 +11,5 @@ mod tests;
 pub use self::{
     agreement::{Agreement, AgreementConfig, RootOf},
     commitments::{CommitmentOf, Commitments, CommitmentsConfig},
-    l1_commits::{
-        CommitDifference, ContractSource, L1Commits, L1CommitsConfig, L1CommitsParts, Recheck,
-        SettlementLayer,
-    },
+    l1_commits::{CommitDifference, L1Commits, L1CommitsConfig, L1CommitsParts, Recheck},
 };

@@ -23,6 +23,8 @@ pub enum SystemLog {
     DaOutputHash,
     /// The DA validator on L2 (from v26 on).
     DaValidator,
+    /// Chain over how the transactions ended (from v29 on).
+    StatusHash,
     /// Hash of the upgrade transaction, in a batch that begins with one.
     UpgradeTxHash,
 }
@@ -37,7 +39,9 @@ impl SystemLog {
             | Self::DaOutputHash
             | Self::DaValidator => address::L1_MESSENGER,
             Self::Timestamps | Self::PreviousRoot => address::SYSTEM_CONTEXT,
-            Self::PriorityOpsHash | Self::L1TxCount | Self::UpgradeTxHash => address::BOOTLOADER,
+            Self::PriorityOpsHash | Self::L1TxCount | Self::StatusHash | Self::UpgradeTxHash => {
+                address::BOOTLOADER
+            }
         }
     }
 
@@ -57,6 +61,7 @@ impl SystemLog {
             Self::L1TxCount => Some(if is_gateway { 3 } else { 6 }),
             Self::DaOutputHash => is_gateway.then_some(5),
             Self::DaValidator => is_gateway.then_some(6),
+            Self::StatusHash => (version.0 >= 29).then_some(8),
             Self::UpgradeTxHash => Some(match version.0 {
                 0..=20 | 26..=28 => 7,
                 21 | 22 | 29.. => 9,

@@ -1,6 +1,6 @@
 //! The executor as a step of the pipeline.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use lockstep_io::Par;
 use lockstep_pipeline::{Peer, Stage, StageError};
@@ -151,13 +151,10 @@ impl Executor {
     fn check_place(&self, params: &BlockParams) -> Result<(), StageError> {
         let (block, batch, version) = (params.number, params.batch, params.version);
         let detail = match &self.open {
-            Some(run) if batch == run.params.batch && version == run.params.version => {
-                return Ok(());
-            }
-            Some(run) => format!(
-                "it is said to be in batch {batch} of {version}, but batch {} of {} is open",
-                run.params.batch, run.params.version
-            ),
+            Some(run) => match other_than_the_first(&run.params, params) {
+                None => return Ok(()),
+                Some(difference) => difference,
+            },
             None if batch != self.sealed.next() => {
                 format!("it opens batch {batch}, but {} is the newest", self.sealed)
             }
@@ -298,6 +295,29 @@ impl Stage for Executor {
         debug!(block = number.0, txs = ran.block.header.tx_count(), "block sealed");
         Ok(sealed)
     }
+}
+
+/// What a later block says otherwise than the `first` of its batch, although it holds for all of
+/// the batch: the VM is told what the first one says, so nothing else would notice. The limit of
+/// pubdata is left out, which only informs, and which releases of the main node began to tell.
+fn other_than_the_first(first: &BlockParams, later: &BlockParams) -> Option<String> {
+    other("batch", &first.batch, &later.batch)
+        .or_else(|| other("protocol version", &first.version, &later.version))
+        .or_else(|| other("fee input", &first.fee_input, &later.fee_input))
+        .or_else(|| other("fee account", &first.fee_account, &later.fee_account))
+        .or_else(|| {
+            let (first, later) = (&first.base_system_contracts, &later.base_system_contracts);
+            other("set of base system contracts", first, later)
+        })
+        .or_else(|| {
+            other("way of publishing pubdata", &first.pubdata_params, &later.pubdata_params)
+        })
+        .or_else(|| other("settlement layer", &first.settlement_layer, &later.settlement_layer))
+        .or_else(|| other("interop fee", &first.interop_fee, &later.interop_fee))
+}
+
+fn other<T: PartialEq + Debug>(what: &str, first: &T, later: &T) -> Option<String> {
+    (first != later).then(|| format!("its {what} is {later:?}, and {first:?} in its batch"))
 }
 
 fn header(

@@ -1,5 +1,6 @@
 //! Errors by what the replica does next.
 
+use lockstep_io::StoreError;
 use lockstep_store::StoreFault;
 use lockstep_types::{
     B256, Commitment, Difference, L1BatchNumber, L2BlockHash, L2BlockNumber, ProtocolVersion,
@@ -178,12 +179,12 @@ impl StageError {
             // The disk's fault, and not the main node's.
             Self::Execution(VmError::Storage(_)) => Reaction::HaltWrites,
             Self::Lie { peer: Peer::MainNode, .. }
+            | Self::UnknownVersion { .. }
             | Self::Execution(_)
             | Self::RootMismatch { .. }
             | Self::CommitmentMismatch { .. }
             | Self::L1Mismatch { .. } => Reaction::LookForReorg,
             Self::Lie { peer: Peer::L1, .. }
-            | Self::UnknownVersion { .. }
             | Self::Inconsistent { .. }
             | Self::ReorgBelowFinal { .. }
             | Self::RollBackRefused(_)
@@ -193,7 +194,7 @@ impl StageError {
         }
     }
 
-    /// A word for logs and for the health report: stable, one a variant.
+    /// A word for logs and for the health report: stable, one a variant, and one for a full disk.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "upstream_unavailable",
@@ -209,6 +210,7 @@ impl StageError {
             Self::RollBackAsked(_) => "roll_back_asked",
             Self::CommitmentMismatch { .. } => "commitment_mismatch",
             Self::L1Mismatch { .. } => "l1_mismatch",
+            Self::Store(StoreFault::Disk(StoreError::Full(_))) => "disk_full",
             Self::Store(_) => "store_failed",
             Self::Tree(_) => "tree_damaged",
             Self::Panicked { .. } => "panicked",

@@ -88,6 +88,7 @@ fn words(admin: &Admin) -> Result<Words, ErrorObjectOwned> {
     words.insert("head", text(view.head().map_err(fault)?.map(|head| head.0)));
     words.insert("sealedBatch", batch(view.sealed_batch().map_err(fault)?));
     words.insert("agreedBatch", batch(view.agreed_batch().map_err(fault)?));
+    words.insert("comparedBatch", batch(view.compared_batch().map_err(fault)?));
     words.insert("newestCommitment", batch(view.newest_commitment().map_err(fault)?));
     words.insert("newestL1Check", batch(view.newest_l1_check().map_err(fault)?));
     words.insert("finalBatch", batch(Some(view.final_batch().map_err(fault)?)));

@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lockstep_checkers::{
-    Commitments, ContractSource, L1Commits, L1CommitsParts, RootOf, SettlementLayer,
-};
+use lockstep_checkers::{CommitDifference, Commitments, L1Commits, L1CommitsParts, RootOf};
+use lockstep_io::{EndpointId, Io};
 use lockstep_pipeline::StageError;
-use lockstep_store::{ChainIdentity, ChainView, CommitmentsWriter, L1ChecksWriter, Views};
+use lockstep_store::{ChainIdentity, ChainView, CommitmentsWriter, L1ChecksWriter, StepsWriter};
+use lockstep_sync::L1StepsWatcher;
 use lockstep_tree::{TreeStage, root_of};
 use lockstep_types::{
     Address, B256, BatchCommitment, ChainId, CommitInfo, Difference, L1BatchNumber, L2BlockNumber,
-    Quirks, alloy_primitives::address,
+    alloy_primitives::address,
 };
-use lockstep_upstream::{L1, MainNode, RpcClient};
+use lockstep_upstream::{ContractSource, L1, RpcClient, SettlementClient, UpstreamConfig};
 
 use crate::{
+    config::GatewayConfig,
     open::Core,
     verify::{self, VerifyError},
 };
@@ -59,47 +60,79 @@ impl Core {
         let Some(l1_commits) = config.l1_commits.filter(|_| !config.l1.is_empty()) else {
             return Ok(None);
         };
-        let client = |name, endpoints: &[_]| {
-            L1::new(RpcClient::new(&self.io, name, endpoints.to_vec(), config.l1_calls.clone()))
+        let parts = L1CommitsParts {
+            main_node: self.main_node.clone(),
+            layers: self.settlement_layers().of(&self.io, self.identity),
+            views: self.views.clone(),
+            writer,
+            root_of: roots(),
+            difference: difference(),
+            identity: self.identity,
+            quirks: config.quirks.clone(),
         };
-        let l1 = (client("L1", &config.l1), config.l1_contract);
-        let gateway = config.gateway.as_ref();
-        let gateway = gateway.map(|at| (at.chain_id, client("gateway", &at.endpoints)));
-        let (main_node, quirks) = (self.main_node.clone(), config.quirks.clone());
-        let parts =
-            l1_commits_parts(&self.views, self.identity, main_node, l1, gateway, quirks, writer);
         L1Commits::open(&self.io, parts, l1_commits).map(Some)
+    }
+
+    /// What watches L1 steps, if L1 is known.
+    pub(crate) fn l1_steps(&self, writer: StepsWriter) -> Option<L1StepsWatcher> {
+        if self.config.l1.is_empty() {
+            return None;
+        }
+        let layers = self.settlement_layers().of(&self.io, self.identity);
+        let (main_node, views) = (self.main_node.clone(), self.views.clone());
+        let (identity, config) = (self.identity, self.config.l1_steps);
+        let io = &self.io;
+        let watcher = L1StepsWatcher::new(io, main_node, layers, identity, views, writer, config);
+        Some(watcher.with_quirks(self.config.quirks.clone()))
+    }
+
+    fn settlement_layers(&self) -> SettlementLayers<'_> {
+        let config = &self.config;
+        SettlementLayers {
+            l1: &config.l1,
+            contract: config.l1_contract,
+            gateway: config.gateway.as_ref(),
+            calls: &config.l1_calls,
+        }
     }
 }
 
-/// What the comparison of commit transactions works with: `l1` with the chain's contract there, if
-/// the operator knows it, and a gateway.
-pub(crate) fn l1_commits_parts(
-    views: &Views,
-    identity: ChainIdentity,
-    main_node: MainNode,
-    (client, contract): (L1, Option<Address>),
-    gateway: Option<(ChainId, L1)>,
-    quirks: Arc<Quirks>,
-    writer: L1ChecksWriter,
-) -> L1CommitsParts {
-    let contract = contract.map_or(ContractSource::MainNode, ContractSource::Known);
-    let l1 = SettlementLayer { client, contract };
-    let mut layers = BTreeMap::from([(identity.l1_chain_id, l1)]);
-    if let Some((chain_id, client)) = gateway {
-        let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
-        layers.insert(chain_id, SettlementLayer { client, contract });
+/// The chains that batches may settle on, as an operator names them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SettlementLayers<'a> {
+    pub(crate) l1: &'a [EndpointId],
+    /// The chain's contract on L1; `None`: the main node names it.
+    pub(crate) contract: Option<Address>,
+    pub(crate) gateway: Option<&'a GatewayConfig>,
+    /// How each of them is asked.
+    pub(crate) calls: &'a UpstreamConfig,
+}
+
+impl SettlementLayers<'_> {
+    /// Clients of all of them, by chain id.
+    pub(crate) fn of(
+        self,
+        io: &Io,
+        identity: ChainIdentity,
+    ) -> BTreeMap<ChainId, SettlementClient> {
+        let client = |name, endpoints: &[_]| {
+            L1::new(RpcClient::new(io, name, endpoints.to_vec(), self.calls.clone()))
+        };
+        let contract = self.contract.map_or(ContractSource::MainNode, ContractSource::Known);
+        let l1 = SettlementClient { client: client("L1", self.l1), contract };
+        let mut layers = BTreeMap::from([(identity.l1_chain_id, l1)]);
+        if let Some(gateway) = self.gateway {
+            let client = client("gateway", &gateway.endpoints);
+            let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
+            layers.insert(gateway.chain_id, SettlementClient { client, contract });
+        }
+        layers
     }
-    L1CommitsParts {
-        main_node,
-        layers,
-        views: views.clone(),
-        writer,
-        root_of: roots(),
-        difference: Arc::new(commit_difference),
-        identity,
-        quirks,
-    }
+}
+
+/// Compares a batch with what its commit transaction says.
+pub(crate) fn difference() -> CommitDifference {
+    Arc::new(commit_difference)
 }
 
 fn commitment_of(view: &ChainView, batch: L1BatchNumber) -> Result<BatchCommitment, StageError> {

@@ -8,12 +8,9 @@ use lockstep_pipeline::StageError;
 use lockstep_store::{ChainView, StoreFault};
 use lockstep_tree::root_of;
 use lockstep_types::{Difference, L1BatchNumber, L2BlockNumber, keccak256};
-use lockstep_wire::{
-    divergence::{
-        BatchReport, Bundle, ClaimsReport, CommitmentReport, DifferenceReport, FORMAT, WriteReport,
-        WritesReport,
-    },
-    zks::L1BatchDetails,
+use lockstep_wire::divergence::{
+    BatchReport, Bundle, ClaimsReport, CommitmentReport, DifferenceReport, FORMAT, Said,
+    WriteReport, WritesReport,
 };
 use tracing::{error, warn};
 
@@ -133,14 +130,12 @@ impl Core {
     }
 
     /// What the main node says of `batch`, if it answers soon.
-    async fn main_node_says(&self, batch: Option<L1BatchNumber>) -> Option<L1BatchDetails> {
+    async fn main_node_says(&self, batch: Option<L1BatchNumber>) -> Option<Said> {
         let batch = batch?;
-        let asked = [batch];
-        let details = node_select! {
-            details = self.main_node.batch_details(&asked) => details.ok()?,
-            () = self.io.clock.sleep(PATIENCE) => return None,
-        };
-        details.into_iter().next()?
+        node_select! {
+            details = self.main_node.raw_batch_details(batch) => details.ok(),
+            () = self.io.clock.sleep(PATIENCE) => None,
+        }
     }
 
     async fn write(&self, bundle: Bundle) -> Result<String, String> {

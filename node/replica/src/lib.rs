@@ -10,6 +10,7 @@ mod admin;
 mod announcements;
 mod checks;
 mod config;
+mod disk_trouble;
 mod divergence;
 mod fees;
 mod genesis;

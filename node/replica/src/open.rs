@@ -12,12 +12,10 @@ use lockstep_executor::Executor;
 use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
 use lockstep_pipeline::{Reaction, StageError};
 use lockstep_store::{ChainIdentity, RollbackWriter, StoreFault, Views, Writers};
-use lockstep_sync::{
-    Fetcher, L1StepsWatcher, ReorgDetector, WatchedL1, fetch_genesis, stage_error,
-};
+use lockstep_sync::{Fetcher, L1StepsWatcher, ReorgDetector, fetch_genesis, stage_error};
 use lockstep_tree::TreeStage;
 use lockstep_types::{ChainId, L2BlockNumber};
-use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
+use lockstep_upstream::{MainNode, RpcClient, UpstreamConfig};
 use lockstep_vm::{Simulator, Vm};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -274,13 +272,7 @@ impl Core {
             config.quirks.clone(),
             config.agreement,
         )?;
-        let l1_steps = (!config.l1.is_empty()).then(|| {
-            let l1 = RpcClient::new(io, "L1", config.l1.clone(), config.l1_calls.clone());
-            let (client, chain_id) = (L1::new(l1), identity.l1_chain_id);
-            let l1 = WatchedL1 { client, chain_id, contract: config.l1_contract };
-            let (main_node, views) = (self.main_node.clone(), views.clone());
-            L1StepsWatcher::new(io, main_node, l1, views, steps, config.l1_steps)
-        });
+        let l1_steps = self.l1_steps(steps);
         let (main_node, tip) = (self.main_node.clone(), self.tip.clone());
         let head = executor.head();
         let fetcher = Fetcher::new(io, main_node, views.clone(), chain_id, head, tip, config.fetch);

@@ -17,10 +17,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     announcements::AnnouncementWatcher,
+    disk_trouble::{Cure, DiskTrouble, is_held},
     fees::FeeWatcher,
     open::{Core, Replica, Stages, ended},
     progress::ProgressLog,
-    roll_back::{self, Request, RollBackError},
+    roll_back::{self, Request, RollBackError, finish_rollback},
 };
 
 /// Whether blocks are being followed.
@@ -58,6 +59,7 @@ impl Replica {
             rollback: Some(rollback),
             requests,
             trouble: None,
+            disk_trouble: None,
         };
         let status = supervisor.core.status.clone();
         let tell = async move {
@@ -80,6 +82,7 @@ struct Supervisor {
     requests: mpsc::Receiver<Request>,
     stopped: watch::Receiver<bool>,
     trouble: Option<Trouble>,
+    disk_trouble: Option<DiskTrouble>,
 }
 
 /// What comes next.
@@ -90,8 +93,20 @@ enum Next {
     RollBack(L1BatchNumber, Option<Request>),
     /// Components begin anew.
     Reopen,
+    /// The same, with the store opened again.
+    OpenAgain,
     Halt(StageError),
     Stopped,
+}
+
+/// How a halt ends.
+enum HaltEnd {
+    /// The operator wants to go back.
+    Asked(Request),
+    /// The disk may be fine again.
+    OpenAgain,
+    /// A stop was asked for, or there is nothing to wait for.
+    Over,
 }
 
 /// Trouble with the main node that may pass.
@@ -124,12 +139,14 @@ impl Supervisor {
                 Next::LookForReorg(reason) => self.look_for_reorg(reason).await,
                 Next::RollBack(to, request) => self.roll_back(to, request).await,
                 Next::Reopen => self.reopen().await,
+                Next::OpenAgain => self.open_again().await,
                 Next::Halt(reason) => match self.halt(&reason).await {
-                    Some(request) => {
+                    HaltEnd::Asked(request) => {
                         self.trouble = None;
                         Next::RollBack(request.to, Some(request))
                     }
-                    None => return Err(reason),
+                    HaltEnd::OpenAgain => Next::OpenAgain,
+                    HaltEnd::Over => return Err(reason),
                 },
                 Next::Stopped => return Ok(()),
             }
@@ -260,6 +277,8 @@ impl Supervisor {
             Ok(trouble) => trouble.pause(),
             Err(fault) => return Next::Halt(fault.into()),
         };
+        // If endpoints differ, the next one is asked.
+        self.core.main_node.distrust();
         node_select! {
             _stopped = told_to_stop(self.stopped.clone()) => return Next::Stopped,
             () = self.core.io.clock.sleep(pause) => {}
@@ -268,13 +287,34 @@ impl Supervisor {
     }
 
     /// How what led to `reason` is done again. A batch with another root is fetched and run again,
-    /// unless that would take long: perhaps it was not fetched as it is.
+    /// unless that would take long: perhaps it was not fetched as it is. So are the blocks of the
+    /// open batch, if the next one contradicts them.
     fn again(&self, reason: &StageError) -> Next {
-        let StageError::RootMismatch { batch, .. } = reason else { return Next::Reopen };
-        let Some(before) = batch.prev() else { return Next::Reopen };
         let view = self.core.views.now();
-        let can_go_back = roll_back::check(&view, before);
         let sealed = view.sealed_batch().ok().flatten().unwrap_or_default();
+        let before = match reason {
+            StageError::RootMismatch { batch, .. } => batch.prev(),
+            StageError::Lie { .. } | StageError::Execution(_) => {
+                let end = view.batch(sealed).ok().flatten().map(|batch| batch.last_block);
+                let is_open = view.head().ok().flatten() > end;
+                is_open.then_some(sealed)
+            }
+            StageError::Unavailable { .. }
+            | StageError::UnknownVersion { .. }
+            | StageError::Inconsistent { .. }
+            | StageError::Reorg { .. }
+            | StageError::ReorgBelowFinal { .. }
+            | StageError::RollBackRefused(_)
+            | StageError::RollBackAsked(_)
+            | StageError::CommitmentMismatch { .. }
+            | StageError::L1Mismatch { .. }
+            | StageError::Store(_)
+            | StageError::Tree(_)
+            | StageError::Panicked { .. }
+            | StageError::Stopped => None,
+        };
+        let Some(before) = before else { return Next::Reopen };
+        let can_go_back = roll_back::check(&view, before);
         let is_near = sealed.0.saturating_sub(before.0) <= Trouble::BATCHES_AGAIN_MAX;
         if can_go_back.is_ok() && is_near { Next::RollBack(before, None) } else { Next::Reopen }
     }
@@ -386,29 +426,105 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a stop, or for a request that can be met.
-    async fn halt(&mut self, reason: &StageError) -> Option<Request> {
+    /// Opens the store again, finishes a rollback that was under way, and has all components begin
+    /// anew. Meanwhile nothing can be read, which is short: only views that somebody still holds
+    /// are waited for.
+    async fn open_again(&mut self) -> Next {
+        let mut waited = Duration::ZERO;
+        loop {
+            let Some(mut writer) = self.rollback.take() else {
+                return Next::Halt(StageError::Stopped);
+            };
+            let (views, stores) = (self.core.views.clone(), self.core.io.stores.clone());
+            let changes_max = self.core.config.rollback_changes_max;
+            let job = move || {
+                let opened = writer.reopen(&views, &*stores);
+                let done = opened.and_then(|()| finish_rollback(&views, &mut writer, changes_max));
+                (writer, done)
+            };
+            let done = match self.core.io.tasks.blocking("open again", job).await {
+                Ok((writer, done)) => {
+                    self.rollback = Some(writer);
+                    done
+                }
+                Err(end) => return Next::Halt(ended(end)),
+            };
+            match done {
+                Ok(rolled_back) => {
+                    info!("the store is open again");
+                    if rolled_back.is_some() {
+                        self.core.rolled_back.send_replace(rolled_back);
+                        self.core.tip.send_replace(None);
+                    }
+                    return Next::Reopen;
+                }
+                Err(fault) if is_held(&fault) && waited < DiskTrouble::CLOSE_PATIENCE => {
+                    waited += DiskTrouble::CLOSE_PAUSE;
+                    self.core.io.clock.sleep(DiskTrouble::CLOSE_PAUSE).await;
+                }
+                Err(fault) => return Next::Halt(fault.into()),
+            }
+        }
+    }
+
+    /// Waits for a stop, for a request that can be met, or for a disk that can be used again.
+    async fn halt(&mut self, reason: &StageError) -> HaltEnd {
         error!(
             code = reason.code(),
             %reason,
             "writes are halted; what is stored goes on being served"
         );
         self.core.status.send_if_modified(|status| {
-            let was_running = lockstep_io::planted!("X57", *status == Status::Running, false);
-            if was_running {
+            let is_told = lockstep_io::planted!("X57", *status != Status::Stopping, false);
+            if is_told {
                 *status = Status::Halted { code: reason.code(), reason: reason.to_string() };
             }
-            was_running
+            is_told
         });
-        let requests = &mut self.requests;
+        let head = self.core.views.now().head();
+        let is_closed = head.is_err();
+        let (before, now) = (self.disk_trouble.take(), self.core.io.clock.mono());
+        let trouble = DiskTrouble::after(before.as_ref(), head.ok().flatten(), now);
+        let cure = match self.rollback {
+            Some(_) => trouble.cure(reason),
+            None => Cure::None, // A job panicked with the writer.
+        };
+        if is_closed && cure == Cure::None {
+            error!("the store cannot be read: there is nothing to serve");
+            return HaltEnd::Over;
+        }
+        let trouble = self.disk_trouble.insert(trouble);
+        let (requests, core) = (&mut self.requests, &self.core);
+        let asked = async {
+            core.report(reason).await;
+            acceptable(requests, core).await
+        };
         let waiting = async {
-            self.core.report(reason).await;
-            acceptable(requests, &self.core).await
+            node_select! {
+                request = asked => HaltEnd::Asked(request),
+                () = cured(core, cure, trouble.pause()) => HaltEnd::OpenAgain,
+            }
         };
         node_select! {
-            _stopped = told_to_stop(self.stopped.clone()) => None,
-            request = waiting => Some(request),
+            _stopped = told_to_stop(self.stopped.clone()) => HaltEnd::Over,
+            end = waiting => end,
         }
+    }
+}
+
+/// Resolves when it is time to open the store again; never if that would not help.
+async fn cured(core: &Core, cure: Cure, pause: Duration) {
+    match cure {
+        Cure::None => std::future::pending().await,
+        Cure::OpenAgain => core.io.clock.sleep(pause).await,
+        Cure::WaitForSpace => loop {
+            core.io.clock.sleep(pause).await;
+            let stores = core.io.stores.clone();
+            let look = move || DiskTrouble::has_space(&*stores);
+            if let Ok(true) = core.io.tasks.blocking("space", look).await {
+                return;
+            }
+        },
     }
 }
 

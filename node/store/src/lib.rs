@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod closed;
 pub mod codec;
 pub mod error;
 pub mod frugal;

@@ -9,14 +9,14 @@
 //!
 //! What remains in the end is, row by row, what following the chain to the end of that batch gives.
 
-use lockstep_io::{Dir, Durability, KeyRange, Table, WriteSet};
+use lockstep_io::{Dir, Durability, KeyRange, Stores, Table, WriteSet};
 use lockstep_types::{BatchHeader, L1BatchNumber, L2BlockNumber};
 
 use crate::{
     ChainView, StoreFault, StoreResult, Views, Writers,
     codec::{StoredBytecode, decode, encode, log_rows, state_key},
     tables,
-    view::{AGREED_KEY, COMPARED_KEY, HEAD_KEY, ROLLBACK_KEY, SEALED_KEY},
+    view::{AGREED_KEY, COMPARED_KEY, HEAD_KEY, PRECOMMITS_KEY, ROLLBACK_KEY, SEALED_KEY},
     writers::SharedWriter,
 };
 
@@ -26,8 +26,13 @@ const BY_BATCH: [Table; 4] =
     [tables::CLAIMS, tables::STEPS, tables::COMMITMENTS, tables::L1_CHECKS];
 
 /// Tables whose keys begin with the number of a block.
-const BY_BLOCK: [Table; 4] =
-    [tables::BLOCKS, tables::TRANSACTIONS, tables::RECEIPTS, tables::BLOCK_WRITES];
+const BY_BLOCK: [Table; 5] = [
+    tables::BLOCKS,
+    tables::TRANSACTIONS,
+    tables::RECEIPTS,
+    tables::BLOCK_WRITES,
+    tables::PRECOMMITS,
+];
 
 /// Takes the chain back to the end of an earlier batch, and writers back from components.
 #[derive(Debug)]
@@ -48,6 +53,17 @@ impl RollbackWriter {
         Ok(Writers::sharing(self.0.renew()?))
     }
 
+    /// Closes the store and opens it again in `stores`, after a write failed (C5). `views`, which
+    /// are those of the store, and writers from [`renew`](Self::renew) are of the new one then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`]: [`Locked`](lockstep_io::StoreError::Locked) as long as somebody holds a view
+    /// of the store as it was. It may be tried again; until it succeeds nothing can be read.
+    pub fn reopen(&mut self, views: &Views, stores: &dyn Stores) -> StoreResult<()> {
+        self.0.reopen(views, stores)
+    }
+
     /// Begins the rollback to the end of batch `to`, which must be sealed; durable when it returns.
     /// `tree` truncates the tree to `to`. [`finish`](Self::finish) must follow before any component
     /// writes; should the process die between, then in the next one.
@@ -66,7 +82,8 @@ impl RollbackWriter {
         set.put(tables::CURSORS, ROLLBACK_KEY, encode(&to));
         let agreed = (AGREED_KEY, view.agreed_batch()?);
         let compared = (COMPARED_KEY, view.compared_batch()?);
-        for (key, reached) in [agreed, compared] {
+        let precommits = (PRECOMMITS_KEY, view.precommits_batch()?);
+        for (key, reached) in [agreed, compared, precommits] {
             if reached <= Some(to) {
                 continue;
             }

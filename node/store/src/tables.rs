@@ -65,6 +65,8 @@ tables! {
     /// Prefix of a word's hash ‖ block number → which of the block's receipts hold logs with that
     /// word, and as what. Executor, with the receipts.
     LOG_INDEX = 20, "log_index", Some(6);
+    /// Block number → the transaction that precommitted it. Sync.
+    PRECOMMITS = 21, "precommits", None;
 }
 
 /// The tables of the node's store.

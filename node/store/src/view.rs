@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
 
 use lockstep_io::{Dir, KeyRange, ReadStore, Table, View};
 use lockstep_types::{
     Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BytecodeHash, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber,
-    Receipt, StorageSlot, Transaction, TxHash,
+    BytecodeHash, CommitmentInputs, Finality, HashedKey, L1BatchNumber, L1Check, L2BlockHash,
+    L2BlockNumber, Receipt, StepTx, StorageSlot, Transaction, TxHash,
 };
 
 use crate::{
@@ -39,35 +39,53 @@ pub(crate) const ROLLBACK_KEY: &[u8] = b"rollback";
 /// Key of the newest batch whose commitment the main node confirmed, in
 /// [`CURSORS`](tables::CURSORS).
 pub(crate) const COMPARED_KEY: &[u8] = b"compared";
+/// Key of the newest batch whose precommits are known for good, in [`CURSORS`](tables::CURSORS).
+pub(crate) const PRECOMMITS_KEY: &[u8] = b"precommits";
 
-/// Gives out views.
+/// Gives out views. Clones give out those of the same store, also after it was opened again.
 #[derive(Clone, Debug)]
 pub struct Views {
-    store: Arc<dyn ReadStore>,
+    store: Arc<RwLock<Arc<dyn ReadStore>>>,
     latest: Arc<Latest>,
 }
 
 impl Views {
     /// Views of `store`; whoever writes to it makes `latest` [`outdated`](Latest::outdate).
     pub(crate) fn new(store: Arc<dyn ReadStore>, latest: Arc<Latest>) -> Self {
-        Self { store, latest }
+        Self { store: Arc::new(RwLock::new(store)), latest }
     }
 
     /// The chain as it is now, frozen. Costs next to nothing while nothing is written: it is the
-    /// same view then.
+    /// same view then. While the store is being opened again, every read of the view fails.
     pub fn now(&self) -> ChainView {
         let mut latest = self.latest.lock();
         let generation = latest.generation;
         let frozen = latest.view.get_or_insert_with(|| {
             let (known, codes) = (Arc::default(), self.latest.codes.clone());
-            Arc::new(Frozen { view: self.store.view(), generation, known, codes })
+            Arc::new(Frozen { view: self.store().view(), generation, known, codes })
         });
         ChainView(frozen.clone())
     }
 
     /// Approximate bytes on disk by table.
     pub fn table_bytes(&self) -> Vec<(&'static str, u64)> {
-        self.store.table_bytes().into_iter().map(|(table, bytes)| (table.name, bytes)).collect()
+        self.store().table_bytes().into_iter().map(|(table, bytes)| (table.name, bytes)).collect()
+    }
+
+    /// Views from now on are of `store`, and none of the one before is kept here.
+    pub(crate) fn replace(&self, store: Arc<dyn ReadStore>) {
+        let mut latest = self.latest.lock();
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+        latest.generation += 1;
+        let view = latest.view.take();
+        drop(latest);
+        // Perhaps the last that holds the store before.
+        drop(view);
+        self.latest.codes.clear();
+    }
+
+    fn store(&self) -> Arc<dyn ReadStore> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -244,20 +262,19 @@ impl ChainView {
         self.row(tables::CURSORS, ROLLBACK_KEY)
     }
 
-    /// The newest batch that is final: executed on L1, in a block that is final there. Genesis is.
-    /// Batches become final in order.
+    /// The newest batch that is final: executed on its settlement layer, in a block that is final
+    /// there. Genesis is. All batches before it were executed too, also where nobody was asked
+    /// about them. Reads the steps of the batches after it.
     pub fn final_batch(&self) -> StoreResult<L1BatchNumber> {
-        let sealed = self.sealed_batch()?.unwrap_or_default();
-        let (mut low, mut high) = (0, sealed.0);
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            if self.steps(L1BatchNumber(middle))?.is_final() {
-                low = middle;
-            } else {
-                high = middle - 1;
+        for row in self.raw().scan(tables::STEPS, KeyRange::all(), Dir::Down) {
+            let (key, row) = row?;
+            let steps: BatchSteps =
+                decode(&row).map_err(|bad| StoreFault::malformed(tables::STEPS, &key, bad))?;
+            if steps.is_final() {
+                return Ok(L1BatchNumber(number_of_key(tables::STEPS, &key)?));
             }
         }
-        Ok(L1BatchNumber(low))
+        Ok(L1BatchNumber(0))
     }
 
     /// The newest batch up to which every announced commitment was found equal to ours; `None`
@@ -423,6 +440,30 @@ impl ChainView {
         Ok(self.row(tables::STEPS, &number.0.to_be_bytes())?.unwrap_or_default())
     }
 
+    /// The transaction that precommitted a block; `None` if none did, as far as is known.
+    pub fn precommit(&self, block: L2BlockNumber) -> StoreResult<Option<StepTx>> {
+        self.row(tables::PRECOMMITS, &block.0.to_be_bytes())
+    }
+
+    /// The newest block that is precommitted for good; `None` if none is. Blocks are precommitted
+    /// in order. Reads the precommits of the blocks after it.
+    pub fn precommitted_block(&self) -> StoreResult<Option<L2BlockNumber>> {
+        for row in self.raw().scan(tables::PRECOMMITS, KeyRange::all(), Dir::Down) {
+            let (key, row) = row?;
+            let tx: StepTx =
+                decode(&row).map_err(|bad| StoreFault::malformed(tables::PRECOMMITS, &key, bad))?;
+            if tx.finality == Finality::Finalized {
+                return Ok(Some(L2BlockNumber(number_of_key(tables::PRECOMMITS, &key)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest batch up to which all precommits are known for good; `None` before the first.
+    pub fn precommits_batch(&self) -> StoreResult<Option<L1BatchNumber>> {
+        self.row(tables::CURSORS, PRECOMMITS_KEY)
+    }
+
     /// A batch's commitment as this replica computed it.
     pub fn commitment(&self, number: L1BatchNumber) -> StoreResult<Option<BatchCommitment>> {
         self.row(tables::COMMITMENTS, &number.0.to_be_bytes())
@@ -452,11 +493,7 @@ impl ChainView {
     /// The last key of a table whose keys are batch numbers.
     fn newest_batch_in(&self, table: Table) -> StoreResult<Option<L1BatchNumber>> {
         let last = self.raw().scan(table, KeyRange::all(), Dir::Down).next().transpose()?;
-        last.map(|(key, _)| match key.first_chunk() {
-            Some(number) if key.len() == 4 => Ok(L1BatchNumber(u32::from_be_bytes(*number))),
-            Some(_) | None => Err(StoreFault::corrupt(table, &key, "its key is no batch number")),
-        })
-        .transpose()
+        last.map(|(key, _)| number_of_key(table, &key).map(L1BatchNumber)).transpose()
     }
 
     fn row<T: Decode>(&self, table: Table, key: &[u8]) -> StoreResult<Option<T>> {
@@ -472,5 +509,13 @@ impl ChainView {
             decode(&bytes).map_err(|bad| StoreFault::malformed(table, &key, bad))
         })
         .collect()
+    }
+}
+
+/// The number that `key` of a table whose keys are numbers of batches or of blocks stands for.
+fn number_of_key(table: Table, key: &[u8]) -> StoreResult<u32> {
+    match key.first_chunk() {
+        Some(number) if key.len() == 4 => Ok(u32::from_be_bytes(*number)),
+        Some(_) | None => Err(StoreFault::corrupt(table, key, "its key is no number")),
     }
 }

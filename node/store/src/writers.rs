@@ -2,14 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lockstep_io::{Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore};
+use lockstep_io::{
+    Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore, store::OpenStore,
+};
 use lockstep_types::{
     B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BytecodeHash, Bytes, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, Receipt, Transaction,
+    BytecodeHash, Bytes, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, L2BlockNumber,
+    Receipt, StepTx, Transaction,
 };
 
 use crate::{
     LAYOUT,
+    closed::Closed,
     codec::{
         ChainIdentity, SlotInfo, StoredBytecode, TxPosition, encode, log_rows, position_key,
         state_key,
@@ -17,7 +21,10 @@ use crate::{
     error::StoreResult,
     rollback::RollbackWriter,
     tables,
-    view::{AGREED_KEY, CHAIN_KEY, COMPARED_KEY, HEAD_KEY, LAYOUT_KEY, Latest, SEALED_KEY, Views},
+    view::{
+        AGREED_KEY, CHAIN_KEY, COMPARED_KEY, HEAD_KEY, LAYOUT_KEY, Latest, PRECOMMITS_KEY,
+        SEALED_KEY, Views,
+    },
 };
 
 /// Name of the node's store.
@@ -29,12 +36,15 @@ const STORE: &str = "chain";
 ///
 /// [`StoreFault`](crate::StoreFault): locked by another process, written by another release, or what the disk said.
 pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
-    let name = StoreName(STORE.to_owned());
-    let (reader, writer) = stores.open(&name, &tables::schema())?;
+    let (reader, writer) = open_halves(stores)?;
     let latest = Arc::new(Latest::default());
     let views = Views::new(reader, latest.clone());
     views.now().identity()?;
     Ok((views, Writers::new(writer, latest)))
+}
+
+fn open_halves(stores: &dyn Stores) -> Result<OpenStore, StoreError> {
+    stores.open(&StoreName(STORE.to_owned()), &tables::schema())
 }
 
 /// The write half of the store, shared by the writers. A write is one call; nobody waits for
@@ -77,6 +87,23 @@ impl SharedWriter {
         store.generation += 1;
         let (generation, latest) = (store.generation, self.latest.clone());
         Ok(Self { store: self.store.clone(), generation, latest })
+    }
+
+    /// Closes the store and opens it again, because a write failed (C5): `views` and writers made
+    /// by [`renew`](Self::renew) are of the new one. May be tried again if it fails; until it
+    /// succeeds nothing is read and nothing written.
+    pub(crate) fn reopen(&self, views: &Views, stores: &dyn Stores) -> StoreResult<()> {
+        self.store.clear_poison();
+        let mut store = self.lock()?;
+        // It is closed when nobody holds any part of it.
+        views.replace(Arc::new(Closed));
+        store.writer = Box::new(Closed);
+        let (reader, writer) = open_halves(stores)?;
+        store.writer = writer;
+        views.replace(reader);
+        drop(store);
+        views.now().identity()?;
+        Ok(())
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Shared>, StoreError> {
@@ -318,7 +345,7 @@ impl L1ChecksWriter {
     }
 }
 
-/// Writes L1 steps.
+/// Writes L1 steps of batches, and precommits of blocks.
 #[derive(Debug)]
 pub struct StepsWriter(SharedWriter);
 
@@ -335,6 +362,34 @@ impl StepsWriter {
         }
         self.0
             .write(set, lockstep_io::planted!("X02", Durability::Synced, Durability::Buffered))?;
+        Ok(())
+    }
+}
+
+impl StepsWriter {
+    /// Persists which transactions precommitted blocks, or that none did, and the batch up to which
+    /// that is known for good. Power loss may take the newest, which are then asked for again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFault`](crate::StoreFault), as [`ChainWriter::persist_block`].
+    pub fn persist_precommits(
+        &mut self,
+        precommits: &[(L2BlockNumber, Option<StepTx>)],
+        known: Option<L1BatchNumber>,
+    ) -> StoreResult<()> {
+        let mut set = WriteSet::new();
+        for (block, tx) in precommits {
+            let key = block.0.to_be_bytes();
+            match tx {
+                Some(tx) => set.put(tables::PRECOMMITS, key, encode(tx)),
+                None => set.delete(tables::PRECOMMITS, key),
+            }
+        }
+        if let Some(known) = known {
+            set.put(tables::CURSORS, PRECOMMITS_KEY, encode(&known));
+        }
+        self.0.write(set, Durability::Buffered)?;
         Ok(())
     }
 }

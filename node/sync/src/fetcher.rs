@@ -15,7 +15,7 @@ use lockstep_types::{
     L2BlockNumber,
 };
 use lockstep_upstream::{MainNode, UpstreamError, check_block};
-use lockstep_wire::SyncBlock;
+use lockstep_wire::{SyncBlock, en::NEWEST_READABLE};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -187,7 +187,8 @@ impl Fetcher {
             Ok(answers) => answers,
             Err(error) => {
                 self.begin_again();
-                return Err(from_main_node(error));
+                let (main_node, next) = (self.main_node.clone(), self.next);
+                return Err(unreadable(&main_node, next, error).await);
             }
         };
         assert_eq!(first, self.next, "chunks are received in the order in which they were asked");
@@ -226,6 +227,7 @@ impl Fetcher {
         self.unasked = after;
         self.wrong_count += 1;
         warn!(block = after.0, %detail, count = self.wrong_count, "a block was refused");
+        self.main_node.distrust();
         if self.checked.is_empty() {
             if self.wrong_count >= Self::WRONG_MAX {
                 return Err(StageError::Lie { peer: Peer::MainNode, detail });
@@ -313,6 +315,18 @@ impl Source for Fetcher {
             }
         }
     }
+}
+
+/// What it means that block `next` did not come. One that cannot be read may be of a release that is
+/// newer than this one.
+async fn unreadable(main_node: &MainNode, next: L2BlockNumber, error: UpstreamError) -> StageError {
+    if matches!(error, UpstreamError::Malformed { .. })
+        && let Ok(Some(version)) = main_node.version_of_block(next).await
+        && version > NEWEST_READABLE
+    {
+        return StageError::UnknownVersion { block: next, version };
+    }
+    from_main_node(error)
 }
 
 fn from_main_node(error: UpstreamError) -> StageError {

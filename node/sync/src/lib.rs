@@ -7,14 +7,12 @@ mod error;
 mod fetcher;
 mod genesis;
 mod l1_steps;
-mod recheck;
 mod reorg;
 
 pub use self::{
     error::stage_error,
     fetcher::{FetchConfig, Fetcher},
     genesis::{GenesisParts, GenesisState, fetch_genesis},
-    l1_steps::{L1StepsConfig, L1StepsWatcher, WatchedL1},
-    recheck::{StepsRecheck, recheck_steps},
+    l1_steps::{L1StepsConfig, L1StepsWatcher, StepsRecheck, recheck_steps},
     reorg::{Finding, ReorgConfig, ReorgDetector},
 };

@@ -153,7 +153,7 @@ impl ReorgDetector {
                 details = main_node.batch_details(&[batch]) => details.ok()?,
                 () = self.clock.sleep(self.config.patience) => return None,
             };
-            details.into_iter().next()??.base.root_hash.map(StateRoot)
+            details.into_iter().next()??.root_hash.map(StateRoot)
         };
         let answers = join_all(self.endpoints.iter().map(ask)).await;
         answers.into_iter().flatten().collect()
@@ -314,7 +314,7 @@ async fn other_root(view: &ChainView, main_node: &MainNode) -> Result<Option<Wor
     let Some(batch) = view.agreed_batch()? else { return Ok(None) };
     let Some(ours) = view.claim(batch)?.and_then(|claim| claim.root) else { return Ok(None) };
     let details = main_node.batch_details(&[batch]).await?;
-    let theirs = details.into_iter().next().flatten().and_then(|details| details.base.root_hash);
+    let theirs = details.into_iter().next().flatten().and_then(|details| details.root_hash);
     let other = theirs.map(StateRoot).filter(|theirs| *theirs != ours);
     Ok(other.map(|theirs| Word::Root { batch, ours, theirs }))
 }
@@ -325,7 +325,7 @@ async fn hash_of(
 ) -> Result<Option<L2BlockHash>, UpstreamError> {
     let details = main_node.block_details(&[block]).await?;
     let details = details.into_iter().next().flatten();
-    Ok(details.and_then(|details| details.base.root_hash).map(L2BlockHash))
+    Ok(details.and_then(|details| details.root_hash).map(L2BlockHash))
 }
 
 /// Hash and batch of a block of ours.

@@ -15,6 +15,11 @@ pub enum StepKind {
     Execute,
 }
 
+impl StepKind {
+    /// All of them, in the order in which they are made.
+    pub const ALL: [Self; 3] = [Self::Commit, Self::Prove, Self::Execute];
+}
+
 /// How sure a transaction on the settlement layer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Finality {
@@ -57,6 +62,15 @@ impl BatchSteps {
             StepKind::Commit => self.commit.as_ref(),
             StepKind::Prove => self.prove.as_ref(),
             StepKind::Execute => self.execute.as_ref(),
+        }
+    }
+
+    /// Notes that `tx`, or nothing, made `kind`.
+    pub fn set(&mut self, kind: StepKind, tx: Option<StepTx>) {
+        match kind {
+            StepKind::Commit => self.commit = tx,
+            StepKind::Prove => self.prove = tx,
+            StepKind::Execute => self.execute = tx,
         }
     }
 

@@ -37,7 +37,7 @@ pub use self::{
     l1::{BatchClaim, BatchSteps, Finality, L1Check, StepKind, StepTx},
     log::{Event, L2ToL1Log},
     number::{ChainId, L1BatchNumber, L2BlockNumber, LeafIndex, UnixSeconds},
-    outcome::{BatchTip, Receipt, TxOutcome, TxStatus},
+    outcome::{BatchTip, Receipt, TxOutcome, TxStatus, status_hash},
     quirk::{BadQuirk, Quirk, QuirkCheck, Quirks},
     storage::{StorageSlot, StorageWrite},
     transaction::{

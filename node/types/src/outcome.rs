@@ -1,8 +1,8 @@
 //! What running transactions gives.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
-use crate::{Event, L2ToL1Log, StorageSlot, StorageWrite};
+use crate::{Event, L2ToL1Log, StorageSlot, StorageWrite, TxHash};
 
 /// How a transaction that is part of a block ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub enum TxStatus {
         /// Why, in the reference node's words.
         reason: String,
     },
+}
+
+/// Adds a transaction to the chain of hashes over how the transactions of a batch ended, which
+/// begins with zero. From v29 on, precommits and a system log tell it.
+pub fn status_hash(before: B256, tx: TxHash, status: &TxStatus) -> B256 {
+    let succeeded = match status {
+        TxStatus::Success => 1,
+        TxStatus::Reverted { .. } => 0,
+    };
+    let ended = keccak256([&tx.0[..], &[succeeded]].concat());
+    keccak256([before.0, ended.0].concat())
 }
 
 /// What a transaction left behind.

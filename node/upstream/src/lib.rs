@@ -13,6 +13,7 @@ mod error;
 mod l1;
 mod main_node;
 mod rpc;
+mod settlement;
 
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub use self::{
     l1::{L1, L1Log, L1Receipt, L1Tags, L1Transaction},
     main_node::MainNode,
     rpc::RpcClient,
+    settlement::{ContractSource, SettlementClient},
 };

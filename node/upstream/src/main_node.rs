@@ -6,9 +6,9 @@ use lockstep_types::{
 };
 use lockstep_wire::{
     Announced, SyncBlock, WireError,
-    en::{GenesisConfig, ProtocolVersionInfo, ZksProtocolVersion},
+    en::{GenesisConfig, ProtocolVersionInfo, VersionName, ZksProtocolVersion},
     quantity::{self, lenient::Lenient},
-    zks::{BlockDetails, L1BatchDetails},
+    zks::{BatchFacts, BlockFacts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
@@ -34,6 +34,13 @@ struct BatchFeeInput {
     l1_gas_price: u64,
     fair_l2_gas_price: u64,
     fair_pubdata_price: u64,
+}
+
+/// The part of a block that every release must be able to read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockVersion {
+    protocol_version: VersionName,
 }
 
 impl BadAnswer {
@@ -76,6 +83,12 @@ impl MainNode {
     /// The main node behind `rpc`.
     pub fn new(rpc: RpcClient) -> Self {
         Self { rpc }
+    }
+
+    /// What the main node said last was found to be wrong: another endpoint is asked for a while,
+    /// if there is one.
+    pub fn distrust(&self) {
+        self.rpc.distrust();
     }
 
     /// The chain's id.
@@ -227,24 +240,40 @@ impl MainNode {
         Ok(blocks)
     }
 
+    /// The protocol version that `block` is said to have, whatever else its answer is made of;
+    /// `None` if the main node has no such block.
+    pub async fn version_of_block(
+        &self,
+        block: L2BlockNumber,
+    ) -> Result<Option<ProtocolVersion>, UpstreamError> {
+        let ask = plain::<Option<BlockVersion>>("en_syncL2Block", json!([block.0, true]));
+        let answer = self.rpc.ask(ask).await?;
+        Ok(answer.map(|BlockVersion { protocol_version: VersionName(version) }| version))
+    }
+
     /// What is known of `batches` in their order; `None` where the main node has none.
     pub async fn batch_details(
         &self,
         batches: &[L1BatchNumber],
-    ) -> Result<Vec<Option<L1BatchDetails>>, UpstreamError> {
+    ) -> Result<Vec<Option<BatchFacts>>, UpstreamError> {
         let ask = |batch: &L1BatchNumber| {
-            numbered("zks_getL1BatchDetails", batch.0, |details: &L1BatchDetails| details.number)
+            numbered("zks_getL1BatchDetails", batch.0, |details: &BatchFacts| details.number)
         };
         self.all(batches.iter().map(ask).collect()).await
+    }
+
+    /// Everything that the main node says of `batch`, as it puts it: evidence for people.
+    pub async fn raw_batch_details(&self, batch: L1BatchNumber) -> Result<Value, UpstreamError> {
+        self.rpc.ask(plain("zks_getL1BatchDetails", json!([batch.0]))).await
     }
 
     /// What is known of `blocks` in their order; `None` where the main node has none.
     pub async fn block_details(
         &self,
         blocks: &[L2BlockNumber],
-    ) -> Result<Vec<Option<BlockDetails>>, UpstreamError> {
+    ) -> Result<Vec<Option<BlockFacts>>, UpstreamError> {
         let ask = |block: &L2BlockNumber| {
-            numbered("zks_getBlockDetails", block.0, |details: &BlockDetails| details.number)
+            numbered("zks_getBlockDetails", block.0, |details: &BlockFacts| details.number)
         };
         self.all(blocks.iter().map(ask).collect()).await
     }

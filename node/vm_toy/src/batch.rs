@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lockstep_types::{
-    Address, B256, BatchTip, BytecodeHash, Bytes, Event, L1BatchNumber, L2ToL1Log, ProtocolVersion,
-    StorageSlot, StorageWrite, Transaction, TxOutcome, TxStatus, U256,
+    Address, B256, BatchTip, BytecodeHash, Bytes, Event, FeeInput, L1BatchNumber, L2ToL1Log,
+    ProtocolVersion, StorageSlot, StorageWrite, Transaction, TxOutcome, TxStatus, U256,
     address::{KNOWN_CODES_STORAGE, SYSTEM_CONTEXT},
     keccak256,
 };
@@ -471,7 +471,18 @@ impl OpenBatch for ToyBatch {
         let final_writes = self.state.final_writes()?;
         let pubdata = self.state.pubdata(&final_writes)?;
         let root = U256::from_be_bytes(self.env.previous_root.0.0);
-        let heap = [U256::from(self.tx_count), root, info, U256::from(self.env.timestamp.0)];
+        // As the real bootloader's, it holds whatever the operator chose.
+        let FeeInput { l1_gas_price, fair_l2_gas_price, fair_pubdata_price } = self.env.fee_input;
+        let heap = [
+            U256::from(self.tx_count),
+            root,
+            info,
+            U256::from(self.env.timestamp.0),
+            U256::from(l1_gas_price),
+            U256::from(fair_l2_gas_price),
+            U256::from(fair_pubdata_price.unwrap_or_default()),
+            U256::from_be_slice(self.env.fee_account.as_slice()),
+        ];
         let bootloader_heap = (0..).zip(heap).filter(|(_index, word)| !word.is_zero()).collect();
         let system_log = L2ToL1Log {
             shard_id: 0,

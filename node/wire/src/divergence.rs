@@ -3,8 +3,10 @@
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::zks::L1BatchDetails;
+/// What somebody said, as it was put.
+pub type Said = Value;
 
 /// Version of the shape of [`Bundle`].
 pub const FORMAT: u32 = 1;
@@ -40,7 +42,7 @@ pub struct Bundle {
     /// What the store has of what others said.
     pub claims: Option<ClaimsReport>,
     /// What the main node says of the batch now, if it answers soon.
-    pub main_node: Option<L1BatchDetails>,
+    pub main_node: Option<Said>,
 }
 
 /// The first field that differs.

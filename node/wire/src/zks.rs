@@ -37,6 +37,68 @@ pub struct L1BatchDetails {
     pub base: DetailsBase,
 }
 
+/// What is used of a main node's answer to `zks_getL1BatchDetails`. What else it says, or leaves
+/// out, does not matter: it may be of an older or newer release.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchFacts {
+    /// Number of the batch.
+    pub number: u32,
+    /// State root after it; absent until it is computed.
+    #[serde(default)]
+    pub root_hash: Option<B256>,
+    /// What L1 holds for it; absent until it is computed.
+    #[serde(default)]
+    pub commitment: Option<B256>,
+    /// Commit transaction.
+    #[serde(default)]
+    pub commit_tx_hash: Option<B256>,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    pub committed_at: Option<String>,
+    /// Chain it is on; absent if the main node knows of one only.
+    #[serde(default)]
+    pub commit_chain_id: Option<u64>,
+    /// Prove transaction.
+    #[serde(default)]
+    pub prove_tx_hash: Option<B256>,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    pub proven_at: Option<String>,
+    /// Chain it is on.
+    #[serde(default)]
+    pub prove_chain_id: Option<u64>,
+    /// Execute transaction.
+    #[serde(default)]
+    pub execute_tx_hash: Option<B256>,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    pub executed_at: Option<String>,
+    /// Chain it is on.
+    #[serde(default)]
+    pub execute_chain_id: Option<u64>,
+}
+
+/// What is used of a main node's answer to `zks_getBlockDetails`, as [`BatchFacts`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockFacts {
+    /// Number of the block.
+    pub number: u32,
+    /// Hash of the block.
+    #[serde(default)]
+    pub root_hash: Option<B256>,
+    /// Precommit transaction.
+    #[serde(default)]
+    pub precommit_tx_hash: Option<B256>,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    pub precommitted_at: Option<String>,
+    /// Chain it is on.
+    #[serde(default)]
+    pub precommit_chain_id: Option<u64>,
+}
+
 /// What block details and batch details have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,7 +6,7 @@ use super::{LifeEnd, Observation, Violation};
 use crate::model::{ExpectedEnd, Model};
 
 /// Codes of a halt that follows from a disk that fails.
-const DISK_HALTS: [&str; 3] = ["store_failed", "tree_damaged", "inconsistent"];
+const DISK_HALTS: [&str; 4] = ["store_failed", "disk_full", "tree_damaged", "inconsistent"];
 
 /// What the node says of itself.
 #[derive(Debug)]

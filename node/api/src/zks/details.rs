@@ -33,7 +33,7 @@ fn block_details(call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Opti
     Ok(Some(BlockDetails {
         number: number.0,
         l1_batch_number: header.params.batch.0,
-        base: base(own, &header, steps),
+        base: base(own, &header, steps, call.view.precommit(number)?),
         operator_address: header.params.fee_account,
         protocol_version: Some(VersionName(header.params.version)),
     }))
@@ -59,7 +59,7 @@ fn batch_details(
     Ok(Some(L1BatchDetails {
         number: number.0,
         commitment: commitment(call, number)?,
-        base: base(own, &header, steps),
+        base: base(own, &header, steps, None),
     }))
 }
 
@@ -117,8 +117,14 @@ impl From<Option<StepTx>> for Step {
     }
 }
 
-/// `header` is of the block, or of any block of the batch.
-fn base(own: Own, header: &BlockHeader, steps: BatchSteps) -> DetailsBase {
+/// `header` is of the block, or of any block of the batch; `precommit` is of the block.
+fn base(
+    own: Own,
+    header: &BlockHeader,
+    steps: BatchSteps,
+    precommit: Option<StepTx>,
+) -> DetailsBase {
+    let precommit = Step::from(precommit);
     let commit = Step::from(steps.commit);
     let prove = Step::from(steps.prove);
     let execute = Step::from(steps.execute);
@@ -141,10 +147,10 @@ fn base(own: Own, header: &BlockHeader, steps: BatchSteps) -> DetailsBase {
         execute_tx_finality: execute.finality,
         executed_at: execute.at,
         execute_chain_id: execute.chain_id,
-        precommit_tx_hash: None,
-        precommit_tx_finality: None,
-        precommitted_at: None,
-        precommit_chain_id: None,
+        precommit_tx_hash: precommit.hash,
+        precommit_tx_finality: precommit.finality,
+        precommitted_at: precommit.at,
+        precommit_chain_id: precommit.chain_id,
         l1_gas_price: fees.l1_gas_price,
         l2_fair_gas_price: fees.fair_l2_gas_price,
         fair_pubdata_price: fees.fair_pubdata_price,

@@ -50,7 +50,7 @@ fn details(
         eth_commit_tx_hash: hash_of(&steps.commit),
         eth_prove_tx_hash: hash_of(&steps.prove),
         eth_execute_tx_hash: hash_of(&steps.execute),
-        eth_precommit_tx_hash: None, // Precommits are not followed.
+        eth_precommit_tx_hash: hash_of(&call.view.precommit(position.block)?),
     }))
 }
 

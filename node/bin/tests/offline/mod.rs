@@ -75,8 +75,7 @@ fn put(datadir: &Path, table: Table, key: &[u8], row: Vec<u8>) {
 
 /// A data directory with the beginning of the chain, its steps and commitments compared with L1.
 fn synced(chain: &Chain, upstreams: &Upstreams, datadir: &Path) -> u32 {
-    let options = ["--admin-port", "0"];
-    let mut node = Node::start(datadir, upstreams, chain.chain_id, &options);
+    let mut node = Node::start(datadir, upstreams, chain.chain_id, &[]);
     node.wait_for_rpc();
     let number = |status: &Value, field: &str| -> u32 {
         status["result"][field].as_str().unwrap().parse().unwrap_or(0)
@@ -221,7 +220,7 @@ fn a_running_node_goes_back_when_its_operator_asks() {
         let upstreams = Upstreams::of(&chain, &["--head", HEAD]);
         let folder = tempfile::tempdir().unwrap();
         let datadir = folder.path().join("data");
-        let options = ["--admin-port", "0", "--commitments", "off"];
+        let options = ["--commitments", "off"];
         let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &options);
         node.wait_for_rpc();
         node.wait_until("the head", 60, |node| {

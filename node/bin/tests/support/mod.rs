@@ -39,6 +39,10 @@ pub struct Chain {
     pub chain_id: u64,
     pub tip: u64,
     pub newest_batch: u64,
+    /// The newest batch whose commit transaction is final, as the main node saw it.
+    pub newest_committed: u64,
+    /// The newest batch whose commitment it announces.
+    pub newest_announced: u64,
 }
 
 /// The recordings that are there; says loudly that the test is skipped if there are none.
@@ -56,10 +60,20 @@ pub fn recorded(test: &str) -> Vec<Chain> {
             let hex = hex.trim_start_matches("0x");
             u64::from_str_radix(hex, 16).unwrap()
         };
+        let newest_batch = number("zks_L1BatchNumber");
+        let details = |batch: u64| -> Value {
+            let answer = main_node.answer("zks_getL1BatchDetails", &json!([batch]));
+            answer.expect("it is recorded").parse()
+        };
+        let newest = |is_so: fn(&Value) -> bool| {
+            (0..=newest_batch).rev().find(|batch| is_so(&details(*batch))).unwrap_or(0)
+        };
         Chain {
             chain_id: number("eth_chainId"),
             tip: number("eth_blockNumber"),
-            newest_batch: number("zks_L1BatchNumber"),
+            newest_committed: newest(|it| it["commitTxFinality"] == "finalized"),
+            newest_announced: newest(|it| it["commitment"].is_string()),
+            newest_batch,
             recording,
         }
     };
@@ -112,7 +126,7 @@ pub fn command(datadir: &Path, upstreams: &Upstreams, chain_id: u64, options: &[
         .arg("node")
         .args(["--main-node-url", &upstreams.main_node, "--l1-url", &upstreams.l1])
         .args(["--l2-chain-id", &chain_id.to_string(), "--http-port", "0"])
-        .args(["--main-node-rps", "100000"])
+        .args(["--main-node-rps", "100000", "--admin-port", "0"])
         .arg("--datadir")
         .arg(datadir)
         .args(options)
@@ -200,6 +214,16 @@ impl Node {
         });
         self.wait_until("all L1 steps", 60, |node| {
             conformance(chain, node, "zks_getL1BatchDetails").status.success()
+        });
+        let (newest, committed) = (chain.newest_batch, chain.newest_committed);
+        self.wait_until("all roots and commitments compared, also with L1", 300, |node| {
+            let status = node.ask_admin("admin_status", &json!([]));
+            let reached = |field: &str, batch: u64| status["result"][field] == batch.to_string();
+            // The main node announces commitments of committed batches.
+            reached("agreedBatch", newest)
+                && reached("newestCommitment", newest)
+                && reached("newestL1Check", committed)
+                && reached("comparedBatch", chain.newest_announced)
         });
     }
 

@@ -158,7 +158,7 @@ impl Agreement {
         let mut mismatch = None;
         for (number, details) in wanted.into_iter().zip(details) {
             let Some(details) = details else { break };
-            let theirs = details.base.root_hash.map(StateRoot);
+            let theirs = details.root_hash.map(StateRoot);
             let theirs =
                 lockstep_io::planted!("X14", theirs, theirs.or(Some(StateRoot::default())));
             let Some(theirs) = theirs else { break };
@@ -213,7 +213,7 @@ impl Agreement {
                 let details = details?;
                 // The main node may have another chain by now: its commitment would be stored
                 // beside a root that it does not belong to.
-                let is_same = details.base.root_hash.map(StateRoot) == claim.root;
+                let is_same = details.root_hash.map(StateRoot) == claim.root;
                 if !lockstep_io::planted!("X59", is_same, true) {
                     return None;
                 }

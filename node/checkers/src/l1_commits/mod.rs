@@ -11,10 +11,9 @@ use lockstep_io::{Clock, Io, TaskEnd, Tasks};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainIdentity, ChainView, L1ChecksWriter, Views};
 use lockstep_types::{
-    Address, B256, ChainId, CommitInfo, Difference, Finality, L1BatchNumber, L1Check, QuirkCheck,
-    Quirks,
+    B256, ChainId, CommitInfo, Difference, Finality, L1BatchNumber, L1Check, QuirkCheck, Quirks,
 };
-use lockstep_upstream::{L1, L1Receipt, L1Transaction, MainNode, UpstreamError};
+use lockstep_upstream::{L1Receipt, L1Transaction, MainNode, SettlementClient, UpstreamError};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -45,26 +44,6 @@ impl Default for L1CommitsConfig {
     }
 }
 
-/// Where a chain's contract on a settlement layer is learned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContractSource {
-    /// The main node names it: it could name one of its own making.
-    MainNode,
-    /// The operator knows it.
-    Known(Address),
-    /// This bridgehub on the settlement layer names it.
-    Bridgehub(Address),
-}
-
-/// A chain that batches are committed on.
-#[derive(Clone, Debug)]
-pub struct SettlementLayer {
-    /// How it is asked.
-    pub client: L1,
-    /// Which contract there is the chain's.
-    pub contract: ContractSource,
-}
-
 /// Gives the first field of a commit transaction that is not as it must be. The last argument are
 /// the versioned hashes of the transaction's blobs, if known. Runs inside a CPU job.
 pub type CommitDifference = Arc<
@@ -88,7 +67,7 @@ pub struct L1Commits {
     clock: Arc<dyn Clock>,
     tasks: Arc<dyn Tasks>,
     main_node: MainNode,
-    layers: BTreeMap<ChainId, SettlementLayer>,
+    layers: BTreeMap<ChainId, SettlementClient>,
     views: Views,
     writer: L1ChecksWriter,
     root_of: RootOf,
@@ -130,7 +109,7 @@ pub struct L1CommitsParts {
     /// Names transactions, and on L1 the chain's contract.
     pub main_node: MainNode,
     /// The chains that are asked.
-    pub layers: BTreeMap<ChainId, SettlementLayer>,
+    pub layers: BTreeMap<ChainId, SettlementClient>,
     /// The store.
     pub views: Views,
     /// Outcomes.
@@ -324,8 +303,9 @@ impl L1Commits {
         let details = self.main_node.batch_details(numbers).await.map_err(of_main_node)?;
         let mut places = Vec::new();
         for (number, details) in numbers.iter().zip(details) {
-            let Some(base) = details.map(|details| details.base) else { break };
-            let (Some(tx_hash), Some(chain)) = (base.commit_tx_hash, base.commit_chain_id) else {
+            let Some(details) = details else { break };
+            let committed = (details.commit_tx_hash, details.commit_chain_id);
+            let (Some(tx_hash), Some(chain)) = committed else {
                 break;
             };
             let chain = ChainId(chain);
@@ -345,7 +325,7 @@ impl L1Commits {
     }
 
     /// Whether a transaction whose step is not stored is as sure as it must be.
-    async fn is_sure(&self, layer: &SettlementLayer, tx_hash: B256) -> Result<bool, StageError> {
+    async fn is_sure(&self, layer: &SettlementClient, tx_hash: B256) -> Result<bool, StageError> {
         // Tags first: a block that is final by them was final when the receipt was given.
         let tags = layer.client.tags().await.map_err(of_l1)?;
         let until = match self.config.finality_min {
@@ -385,25 +365,8 @@ impl L1Commits {
         let Some(layer) = self.layers.get(&chain) else {
             return Err(unavailable(format!("chain {chain} is not configured")));
         };
-        let theirs = layer.client.chain_id().await.map_err(of_l1)?;
-        if theirs != chain {
-            return Err(unavailable(format!(
-                "its chain id is {theirs}, and the chain settles on {chain}: correct the URL"
-            )));
-        }
         let l2 = self.identity.l2_chain_id;
-        let contract = match layer.contract {
-            ContractSource::MainNode => {
-                self.main_node.main_contract().await.map_err(of_main_node)?
-            }
-            ContractSource::Known(contract) => contract,
-            ContractSource::Bridgehub(bridgehub) => {
-                layer.client.contract_of(bridgehub, l2).await.map_err(of_l1)?
-            }
-        };
-        if contract.is_zero() {
-            return Err(unavailable(format!("chain {l2} has no contract on chain {chain}")));
-        }
+        let contract = layer.contract_of(l2, chain, &self.main_node).await.map_err(of_l1)?;
         let target = Target { chain: l2, contract };
         self.targets.insert(chain, target);
         Ok(target)

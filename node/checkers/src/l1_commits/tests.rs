@@ -5,9 +5,10 @@ use lockstep_io_memory::Answer;
 use lockstep_store::codec::encode;
 use lockstep_testvectors::CommitCalldata;
 use lockstep_types::{
-    BatchSteps, CommitBody, CommitDiffs, StepTx, U256, alloy_primitives::address, keccak256,
+    Address, BatchSteps, CommitBody, CommitDiffs, StepTx, U256, alloy_primitives::address,
+    keccak256,
 };
-use lockstep_upstream::L1;
+use lockstep_upstream::{ContractSource, L1};
 use serde_json::{Value, json};
 
 use super::*;
@@ -153,7 +154,7 @@ fn start_with(
     writers.commitments.persist(&rows).unwrap();
     let steps: Vec<_> = (1..=BATCHES).map(|batch| (L1BatchNumber(batch), steps(batch))).collect();
     writers.steps.persist(&steps).unwrap();
-    let layer = |name, endpoint, contract| SettlementLayer {
+    let layer = |name, endpoint, contract| SettlementClient {
         client: L1::new(world.client(name, endpoint)),
         contract,
     };

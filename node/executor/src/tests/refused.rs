@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use lockstep_pipeline::{Peer, Reaction, StageError};
 use lockstep_types::{
-    B256, BatchTip, BlockToRun, FeeInput, L1BatchNumber, L2BlockNumber, ProtocolVersion,
-    StorageSlot, Transaction, TxOutcome, TxStatus, U256,
+    Address, B256, BatchTip, BlockParams, BlockToRun, ChainId, FeeInput, L1BatchNumber,
+    L2BlockNumber, ProtocolVersion, PubdataType, SettlementLayer, StorageSlot, Transaction,
+    TxOutcome, TxStatus, U256,
 };
 use lockstep_vm::{BatchEnv, BatchLimits, BlockEnv, OpenBatch, TracedTx, Vm, VmError, VmStorage};
 use lockstep_vm_toy::{Op, ToyVm, previous_root_slot};
@@ -27,7 +28,8 @@ fn nothing_is_stored_of_a_block_whose_version_is_unknown() {
     let error = world.try_run(with_code(chain.programs(1, &[&[]]))).unwrap_err();
     let version = ProtocolVersion(30);
     assert_eq!(error, StageError::UnknownVersion { block: L2BlockNumber(3), version });
-    assert_eq!(error.reaction(), Reaction::HaltWrites);
+    // First it is made sure that the main node means it.
+    assert_eq!(error.reaction(), Reaction::LookForReorg);
     assert!(world.dump() == before);
     assert_eq!(world.restart().head(), L2BlockNumber(2));
 }
@@ -58,10 +60,24 @@ fn a_block_that_does_not_fit_the_open_batch_is_refused_before_anything_is_stored
     world.run(chain.programs(1, &[&[]]));
     let before = world.dump();
     let right = chain.programs(1, &[&[]]);
-    let (mut batch, mut version) = (with_code(right.clone()), with_code(right.clone()));
-    batch.block.params.batch = L1BatchNumber(2);
-    version.block.params.version = ProtocolVersion(28);
-    for wrong in [batch, version] {
+    let changes: [fn(&mut BlockParams); 9] = [
+        |params| params.batch = L1BatchNumber(2),
+        |params| params.version = ProtocolVersion(28),
+        |params| params.fee_input.l1_gas_price += 1,
+        |params| params.fee_input.fair_pubdata_price = None,
+        |params| params.fee_account = Address::repeat_byte(0x99),
+        |params| {
+            let contracts = &mut params.base_system_contracts;
+            contracts.evm_emulator = Some(contracts.bootloader);
+        },
+        |params| params.pubdata_params.pubdata_type = PubdataType::NoDa,
+        |params| params.settlement_layer = Some(SettlementLayer::L1(ChainId(9))),
+        |params| params.interop_fee = Some(U256::from(1)),
+    ];
+    for change in changes {
+        let mut wrong = with_code(right.clone());
+        change(&mut wrong.block.params);
+        assert_ne!(wrong.block.params, right.block.params);
         let error = world.try_run(wrong).unwrap_err();
         assert!(matches!(error, StageError::Lie { peer: Peer::MainNode, .. }), "{error}");
         assert!(world.dump() == before);

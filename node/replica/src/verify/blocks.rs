@@ -1,6 +1,7 @@
 //! Blocks: hashes, transactions and signatures as when they were fetched, receipts against headers,
 //! headers against their batch, and the tables that lead back from hashes.
 
+use lockstep_commitment::system_logs::SystemLog;
 use lockstep_io::{Dir, KeyRange};
 use lockstep_store::{ChainView, StoreFault, TxPosition, codec::decode, log_rows, tables};
 use lockstep_types::{
@@ -10,6 +11,7 @@ use lockstep_types::{
     block::{BlockHashInput, block_hash, legacy_block_hash},
     keccak256,
     log::bloom_of,
+    status_hash,
 };
 use lockstep_wire::check_transaction;
 
@@ -23,6 +25,7 @@ struct Sums {
     l1_tx_count: u32,
     l2_tx_count: u32,
     priority_ops_hash: B256,
+    status_hash: B256,
 }
 
 /// Checks the blocks `first` to `last` of a batch, which are all of it or, if it is open, all that
@@ -51,6 +54,7 @@ pub fn check_blocks(
             l1_tx_count: 0,
             l2_tx_count: 0,
             priority_ops_hash: keccak256([]),
+            status_hash: B256::ZERO,
         });
         sums.last_block = number;
         let wrong = place(view, &header, batch, number)?
@@ -59,16 +63,19 @@ pub fn check_blocks(
             .or_else(|| hash(&header, &transactions))
             .or_else(|| receipts_differ(&header, &transactions, &receipts))
             .map_or_else(|| index_differs(view, number, &receipts), |wrong| Ok(Some(wrong)))?
-            .or_else(|| add(sums, &header, &transactions));
+            .or_else(|| add(sums, &header, &transactions, &receipts));
         if let Some(wrong) = wrong {
             return found(format!("block {number}: {wrong}"));
         }
     }
     match (view.batch(batch)?, sums) {
-        (Some(header), Some(sums)) => match batch_differs(&header, &sums) {
-            Some(wrong) => found(wrong),
-            None => Ok(None),
-        },
+        (Some(header), Some(sums)) => {
+            let told = told_status_hash(view, &header)?;
+            match batch_differs(&header, &sums, told) {
+                Some(wrong) => found(wrong),
+                None => Ok(None),
+            }
+        }
         (None | Some(_), None | Some(_)) => Ok(None),
     }
 }
@@ -188,7 +195,15 @@ fn index_differs(
 }
 
 /// Adds a block to its batch.
-fn add(sums: &mut Sums, header: &BlockHeader, transactions: &[Transaction]) -> Option<String> {
+fn add(
+    sums: &mut Sums,
+    header: &BlockHeader,
+    transactions: &[Transaction],
+    receipts: &[Receipt],
+) -> Option<String> {
+    for (tx, receipt) in transactions.iter().zip(receipts) {
+        sums.status_hash = status_hash(sums.status_hash, tx.hash(), &receipt.status);
+    }
     let before = sums.l1_tx_count + sums.l2_tx_count;
     let priority = transactions.iter().filter(|tx| tx.is_priority());
     let mut l1_tx_count = 0;
@@ -206,7 +221,14 @@ fn add(sums: &mut Sums, header: &BlockHeader, transactions: &[Transaction]) -> O
     })
 }
 
-fn batch_differs(header: &BatchHeader, sums: &Sums) -> Option<String> {
+/// The chain of hashes over how transactions ended, as the bootloader told it (from v29 on).
+fn told_status_hash(view: &ChainView, header: &BatchHeader) -> Result<Option<B256>, StoreFault> {
+    let inputs = view.commitment_inputs(header.number)?.unwrap_or_default();
+    Ok(SystemLog::StatusHash.find(&inputs.system_logs, header.version))
+}
+
+/// `told` is what the bootloader told of how transactions ended, if it did.
+fn batch_differs(header: &BatchHeader, sums: &Sums, told: Option<B256>) -> Option<String> {
     let blocks = (header.first_block, header.last_block);
     differs("its blocks", blocks, (sums.first_block, sums.last_block))
         .or_else(|| differs("its timestamp", header.timestamp, sums.timestamp))
@@ -216,6 +238,10 @@ fn batch_differs(header: &BatchHeader, sums: &Sums) -> Option<String> {
         })
         .or_else(|| {
             differs("priority operations", header.priority_ops_hash, sums.priority_ops_hash)
+        })
+        .or_else(|| {
+            let told = told.unwrap_or(sums.status_hash);
+            differs("the hash over how transactions ended", sums.status_hash, told)
         })
 }
 

@@ -1,16 +1,19 @@
 //! Stored L1 steps and commit transactions, held against L1 again by the code of the checkers.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use lockstep_checkers::{L1Commits, L1CommitsConfig, Recheck};
+use lockstep_checkers::{L1Commits, L1CommitsConfig, L1CommitsParts, Recheck};
 use lockstep_io::{EndpointId, Io};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainIdentity, StoreFault, Views, Writers};
-use lockstep_sync::{WatchedL1, recheck_steps};
-use lockstep_types::{Address, L1BatchNumber, Quirks};
-use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
+use lockstep_sync::recheck_steps;
+use lockstep_types::{Address, ChainId, L1BatchNumber, Quirks};
+use lockstep_upstream::{MainNode, RpcClient, SettlementClient, UpstreamConfig};
 
-use crate::{GatewayConfig, checks};
+use crate::{
+    GatewayConfig,
+    checks::{self, SettlementLayers},
+};
 
 /// Whom to ask.
 #[derive(Clone, Debug)]
@@ -48,7 +51,9 @@ pub struct L1Check {
 #[derive(Debug)]
 pub struct L1Verifier {
     views: Views,
-    l1: WatchedL1,
+    identity: ChainIdentity,
+    main_node: MainNode,
+    layers: BTreeMap<ChainId, SettlementClient>,
     commits: L1Commits,
 }
 
@@ -75,25 +80,25 @@ impl L1Verifier {
                 detail: format!("it does not name the chain's contract on L1: {error}"),
             })?,
         };
-        let client = L1::new(RpcClient::new(io, "L1", config.l1, config.l1_calls.clone()));
-        let chain_id = identity.l1_chain_id;
-        let l1 = WatchedL1 { client: client.clone(), chain_id, contract: Some(contract) };
-        let gateway = config.gateway.map(|gateway| {
-            let calls = config.l1_calls.clone();
-            let client = RpcClient::new(io, "gateway", gateway.endpoints, calls);
-            (gateway.chain_id, L1::new(client))
-        });
-        let parts = checks::l1_commits_parts(
-            &views,
+        let layers = SettlementLayers {
+            l1: &config.l1,
+            contract: Some(contract),
+            gateway: config.gateway.as_ref(),
+            calls: &config.l1_calls,
+        };
+        let layers = layers.of(io, identity);
+        let parts = L1CommitsParts {
+            main_node: main_node.clone(),
+            layers: layers.clone(),
+            views: views.clone(),
+            writer: writers.l1_checks,
+            root_of: checks::roots(),
+            difference: checks::difference(),
             identity,
-            main_node,
-            (client, Some(contract)),
-            gateway,
-            config.quirks,
-            writers.l1_checks,
-        );
+            quirks: config.quirks,
+        };
         let commits = L1Commits::open(io, parts, L1CommitsConfig::default())?;
-        Ok(Self { views, l1, commits })
+        Ok(Self { views, identity, main_node, layers, commits })
     }
 
     /// Compares everything that is stored of L1's view of a batch.
@@ -103,7 +108,8 @@ impl L1Verifier {
     /// [`StageError`] if L1 does not answer or is another chain, or the store cannot be read.
     pub async fn check(&mut self, batch: L1BatchNumber) -> Result<L1Check, StageError> {
         let view = self.views.now();
-        let steps = recheck_steps(&self.l1, &view, &[batch]).await?;
+        let (layers, main_node) = (&self.layers, &self.main_node);
+        let steps = recheck_steps(layers, main_node, self.identity, &view, batch).await?;
         drop(view);
         let mut check = L1Check {
             batch,
@@ -112,12 +118,10 @@ impl L1Verifier {
             passed_over: Vec::new(),
             problems: Vec::new(),
         };
-        for steps in steps {
-            check.steps += steps.equal;
-            check.problems.extend(steps.problems);
-            if steps.elsewhere > 0 {
-                check.passed_over.push(format!("{} steps on other chains", steps.elsewhere));
-            }
+        check.steps = steps.equal;
+        check.problems.extend(steps.problems);
+        if steps.elsewhere > 0 {
+            check.passed_over.push(format!("{} steps on other chains", steps.elsewhere));
         }
         match self.commits.recheck(batch).await? {
             Recheck::Equal => check.is_commit_equal = true,

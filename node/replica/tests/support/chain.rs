@@ -9,7 +9,7 @@ use lockstep_types::{
     PubdataParams, StateRoot, Transaction, TxCommon, TxHash, U256, UnixSeconds,
     address::genesis_contracts,
     block::{BlockHashInput, block_hash, legacy_block_hash},
-    keccak256,
+    keccak256, status_hash,
     transaction::ObsoletePriority,
 };
 use lockstep_vm::{BaseContracts, BatchEnv, BlockEnv, Contract, OpenBatch, Vm};
@@ -71,6 +71,8 @@ pub(crate) struct Chain {
     pub(crate) blocks: Vec<SyncBlock>,
     /// Batch 1 first.
     pub(crate) batches: Vec<Batch>,
+    /// What a precommit of each block tells; block 1 first.
+    pub(crate) precommitments: Vec<B256>,
     /// After the last batch.
     pub(crate) state: State,
 }
@@ -136,9 +138,16 @@ impl Chain {
             dummy_verifier: true,
             l1_batch_commit_data_generator_mode: "Rollup".to_owned(),
         };
-        let (blocks, batch_list) = (Vec::new(), Vec::new());
-        let mut chain =
-            Self { fork, genesis, contracts, bytecodes, blocks, batches: batch_list, state };
+        let mut chain = Self {
+            fork,
+            genesis,
+            contracts,
+            bytecodes,
+            blocks: Vec::new(),
+            batches: Vec::new(),
+            precommitments: Vec::new(),
+            state,
+        };
         for number in 1..=batches {
             chain.add_batch(L1BatchNumber(number));
         }
@@ -181,6 +190,7 @@ impl Chain {
         let timestamp = first.timestamp;
         let previous_root = self.state.root();
         let mut vm: Option<Box<dyn OpenBatch>> = None;
+        let mut ended = B256::ZERO;
         for index in 0..batch_blocks {
             let is_fictive = index + 1 == batch_blocks;
             let params = params(self.tip() + 1, is_fictive);
@@ -214,9 +224,11 @@ impl Chain {
             let first = u64::from(params.number.0) * TXS_PER_BLOCK + shift;
             let txs: Vec<_> = (first..first + count).map(transaction).collect();
             for tx in &txs {
-                vm.as_mut().unwrap().run_tx(tx).unwrap();
+                let outcome = vm.as_mut().unwrap().run_tx(tx).unwrap();
+                ended = status_hash(ended, tx.hash(), &outcome.status);
             }
             self.push(&params, &txs);
+            self.precommitments.push(ended);
         }
         let tip = vm.unwrap().seal().unwrap();
         self.state.apply(&tip.final_writes);

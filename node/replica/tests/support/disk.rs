@@ -32,6 +32,23 @@ struct State {
     /// Told the number of each write before it is made.
     on_write: Option<OnWrite>,
     left_out: Option<IsLeftOut>,
+    trouble: Option<Trouble>,
+    /// As the disk says.
+    free_bytes: Option<u64>,
+    /// How often a store was opened.
+    opened: usize,
+}
+
+/// Writes that fail, though the process lives on.
+#[derive(Clone, Debug)]
+struct Trouble {
+    /// The first write of this life that fails.
+    from: usize,
+    /// How many do from there on.
+    count: usize,
+    error: StoreError,
+    /// Whether the write sets are there all the same.
+    lands: bool,
 }
 
 impl fmt::Debug for Disk {
@@ -60,6 +77,29 @@ impl Disk {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.state().is_dead
+    }
+
+    /// The `nth` write from now on fails with `error`, and `count` in all; `lands`: the write sets
+    /// are there all the same.
+    pub(crate) fn fail_at(&self, nth: usize, count: usize, error: StoreError, lands: bool) {
+        let mut state = self.state();
+        let from = state.writes + nth;
+        state.trouble = Some(Trouble { from, count, error, lands });
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn heal(&self) {
+        self.state().trouble = None;
+    }
+
+    /// What the disk says of its space.
+    pub(crate) fn set_free_bytes(&self, free: Option<u64>) {
+        self.state().free_bytes = free;
+    }
+
+    /// How often a store was opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.state().opened
     }
 
     /// Writes of this life.
@@ -104,7 +144,8 @@ impl Stores for Disk {
             (state.stores.clone(), state.life)
         };
         let (reader, writer) = stores.open(name, schema)?;
-        Ok((reader, Box::new(Writer { disk: self.clone(), life, writer })))
+        self.state().opened += 1;
+        Ok((reader, Box::new(Writer { disk: self.clone(), life, writer, is_poisoned: false })))
     }
 
     fn adopt_checkpoint(&self, from: &StoreName, name: &StoreName) -> Result<(), StoreError> {
@@ -116,7 +157,8 @@ impl Stores for Disk {
     }
 
     fn usage(&self) -> Result<DiskUsage, StoreError> {
-        self.state().stores.usage()
+        let state = self.state();
+        Ok(DiskUsage { free_bytes: state.free_bytes, ..state.stores.usage()? })
     }
 }
 
@@ -125,12 +167,17 @@ struct Writer {
     disk: Disk,
     life: u64,
     writer: Box<dyn WriteStore>,
+    /// An earlier write failed (C5).
+    is_poisoned: bool,
 }
 
 impl Writer {
     fn check(&self) -> Result<(), StoreError> {
         let state = self.disk.state();
-        if state.is_dead || state.life != self.life { Err(StoreError::Fenced) } else { Ok(()) }
+        if state.is_dead || state.life != self.life {
+            return Err(StoreError::Fenced);
+        }
+        if self.is_poisoned { Err(StoreError::Poisoned) } else { Ok(()) }
     }
 }
 
@@ -144,6 +191,18 @@ impl WriteStore for Writer {
             if state.dies_at == Some(number) {
                 state.is_dead = true;
                 return Err(StoreError::Fenced);
+            }
+            let trouble = state.trouble.clone().filter(|trouble| {
+                (trouble.from..trouble.from.saturating_add(trouble.count)).contains(&number)
+            });
+            if let Some(trouble) = trouble {
+                self.is_poisoned = true;
+                if trouble.lands {
+                    state.log.push((set.clone(), durability));
+                    drop(state);
+                    self.writer.write(set, durability)?;
+                }
+                return Err(trouble.error);
             }
             if let Some(is_left_out) = &state.left_out {
                 set.changes.retain(|change| !is_left_out(change));

@@ -1,10 +1,15 @@
 //! The main node and L1 of a toy chain, over JSON-RPC.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+};
 
 use lockstep_io::{EndpointId, HttpRequest, NetError};
 use lockstep_io_memory::Answer;
-use lockstep_types::{Address, B256, L2BlockNumber, U256, block::legacy_block_hash, keccak256};
+use lockstep_types::{
+    Address, B256, ChainId, L2BlockNumber, U256, block::legacy_block_hash, keccak256,
+};
 use lockstep_wire::Announced;
 use serde_json::{Value, json};
 
@@ -16,6 +21,11 @@ pub(crate) const MAIN_NODE: EndpointId = EndpointId(0);
 pub(crate) const L1_NODE: EndpointId = EndpointId(1);
 /// Another endpoint of the main node.
 pub(crate) const OTHER_MAIN_NODE: EndpointId = EndpointId(2);
+
+/// Endpoint of the gateway.
+pub(crate) const GATEWAY_NODE: EndpointId = EndpointId(3);
+/// Chain id of the gateway.
+pub(crate) const GATEWAY: ChainId = ChainId(506);
 
 /// L1 block of the commit of batch 1; each step of a batch is 10 blocks after the one before, and
 /// each batch one block after the one before.
@@ -41,6 +51,12 @@ pub(crate) struct Knobs {
     pub(crate) steps_until: u32,
     /// Latest, safe and finalized of L1.
     pub(crate) l1_tags: (u64, Option<u64>, Option<u64>),
+    /// The same of the gateway.
+    pub(crate) gateway_tags: (u64, Option<u64>, Option<u64>),
+    /// The newest block that is precommitted: blocks are, two at a time. 0: none is.
+    pub(crate) precommitted: u32,
+    /// Batches that settle on the gateway.
+    pub(crate) on_gateway: Range<u32>,
     pub(crate) twist: Option<Twist>,
     pub(crate) failure: Option<Failure>,
 }
@@ -54,6 +70,11 @@ pub(crate) struct Upstream {
 
 pub(crate) fn diamond() -> Value {
     json!("0xd1a0000000000000000000000000000000000001")
+}
+
+/// The chain's contract on the gateway.
+fn gateway_diamond() -> Value {
+    json!("0xd1a0000000000000000000000000000000000506")
 }
 
 /// Hash of the L1 transaction that makes a step.
@@ -72,6 +93,9 @@ impl Upstream {
             root_until: batches,
             steps_until: batches,
             l1_tags: (9_000, Some(8_000), Some(7_000)),
+            gateway_tags: (9_000, Some(8_000), Some(7_000)),
+            precommitted: 0,
+            on_gateway: 0..0,
             twist: None,
             failure: None,
         };
@@ -130,12 +154,18 @@ impl Upstream {
             let mut result = match endpoint {
                 MAIN_NODE => main_node(&knobs, &knobs.chain, method, params),
                 OTHER_MAIN_NODE => main_node(&knobs, &knobs.other, method, params),
-                L1_NODE => l1(&knobs, method, params),
+                L1_NODE => settlement_layer(&knobs, false, method, params),
+                GATEWAY_NODE => settlement_layer(&knobs, true, method, params),
                 EndpointId(other) => panic!("no endpoint {other}"),
             };
             if let Some(twist) = &knobs.twist {
-                // L1's methods are told apart by a prefix.
-                let prefix = if endpoint == L1_NODE { "l1:" } else { "" };
+                // Methods of settlement layers are told apart by a prefix.
+                let prefix = match endpoint {
+                    L1_NODE => "l1:",
+                    GATEWAY_NODE => "gateway:",
+                    OTHER_MAIN_NODE => "other:",
+                    EndpointId(_) => "",
+                };
                 twist(&format!("{prefix}{method}"), params, &mut result);
             }
             json!({"jsonrpc": "2.0", "id": call["id"], "result": result})
@@ -158,6 +188,10 @@ fn main_node(knobs: &Knobs, chain: &Chain, method: &str, params: &Value) -> Valu
         "eth_blockNumber" => json!(format!("{tip:#x}")),
         "en_genesisConfig" => json!(chain.genesis),
         "zks_getMainContract" => diamond(),
+        "zks_getBatchFeeInput" => {
+            json!({"l1_gas_price": 7, "fair_l2_gas_price": 250, "fair_pubdata_price": 9})
+        }
+        "zks_getFeeParams" => json!({}),
         "zks_getBytecodeByHash" => {
             chain.bytecodes.get(&hash()).map_or(Value::Null, |code| json!(code.to_vec()))
         }
@@ -176,7 +210,7 @@ fn main_node(knobs: &Knobs, chain: &Chain, method: &str, params: &Value) -> Valu
         "zks_getL1BatchDetails" => batch_details(knobs, chain, number()),
         "zks_getBlockDetails" => match number() {
             n if n > tip => Value::Null,
-            n => block_details(chain, n),
+            n => block_details(knobs, chain, n),
         },
         method if Announced::METHODS.contains(&method) => Value::Null,
         other => panic!("the main node is asked for {other}"),
@@ -191,7 +225,8 @@ fn batch_details(knobs: &Knobs, chain: &Chain, number: u32) -> Value {
     let has_root = number <= knobs.root_until;
     let step = |kind| (number <= knobs.steps_until).then(|| step_hash(kind, number));
     let at = (number <= knobs.steps_until).then_some("2024-01-01T00:00:00Z");
-    let chain_id = at.map(|_| L1.0);
+    let settles_on = if knobs.on_gateway.contains(&number) { GATEWAY } else { L1 };
+    let chain_id = at.map(|_| settles_on.0);
     json!({
         "number": number, "timestamp": batch.timestamp, "l1TxCount": 9, "l2TxCount": 0,
         "rootHash": has_root.then_some(batch.root.0),
@@ -208,37 +243,49 @@ fn batch_details(knobs: &Knobs, chain: &Chain, number: u32) -> Value {
     })
 }
 
-fn l1(knobs: &Knobs, method: &str, params: &Value) -> Value {
+/// L1 or the gateway.
+fn settlement_layer(knobs: &Knobs, is_gateway: bool, method: &str, params: &Value) -> Value {
+    let (id, tags) = if is_gateway { (GATEWAY, knobs.gateway_tags) } else { (L1, knobs.l1_tags) };
     match method {
-        "eth_chainId" => json!(format!("{:#x}", L1.0)),
+        "eth_chainId" => json!(format!("{:#x}", id.0)),
         "eth_getBlockByNumber" => {
-            let (latest, safe, finalized) = knobs.l1_tags;
+            let (latest, safe, finalized) = tags;
             let number = match params[0].as_str().unwrap() {
                 "latest" => Some(latest),
                 "safe" => safe,
                 "finalized" => finalized,
-                other => panic!("L1 is asked for block {other}"),
+                other => panic!("a settlement layer is asked for block {other}"),
             };
             number.map_or(Value::Null, |number| json!({"number": format!("{number:#x}")}))
         }
         "eth_getTransactionReceipt" => {
             let hash = params[0].as_str().unwrap().parse::<B256>().unwrap();
-            l1_receipt(&knobs.chain, hash)
+            let precommit = (1..=knobs.chain.tip())
+                .find(|end| hash == step_hash("precommit", *end))
+                .map(|end| precommit_receipt(knobs, end));
+            precommit.unwrap_or_else(|| step_receipt(knobs, is_gateway, hash))
         }
         "eth_getTransactionByHash" => Value::Null, // A test that needs one twists it.
-        other => panic!("L1 is asked for {other}"),
+        "eth_call" if is_gateway => {
+            assert_eq!(params[0]["to"], json!(format!("{:#042x}", 0x10002)));
+            let word = gateway_diamond().as_str().unwrap().trim_start_matches("0x").to_owned();
+            json!(format!("0x{word:0>64}"))
+        }
+        other => panic!("a settlement layer is asked for {other}"),
     }
 }
 
-fn l1_receipt(chain: &Chain, hash: B256) -> Value {
+fn step_receipt(knobs: &Knobs, is_gateway: bool, hash: B256) -> Value {
+    let contract = if is_gateway { gateway_diamond() } else { diamond() };
     let kinds = [
         ("commit", "BlockCommit(uint256,bytes32,bytes32)"),
         ("prove", "BlocksVerification(uint256,uint256)"),
         ("execute", "BlockExecution(uint256,bytes32,bytes32)"),
     ];
     for ((kind, event), delay) in kinds.into_iter().zip([0, 10, 20]) {
-        for (number, batch) in (1_u32..).zip(&chain.batches) {
-            if step_hash(kind, number) != hash {
+        for (number, batch) in (1_u32..).zip(&knobs.chain.batches) {
+            let is_here = knobs.on_gateway.contains(&number) == is_gateway;
+            if step_hash(kind, number) != hash || !is_here {
                 continue;
             }
             let n = |number: u32| B256::from(U256::from(number));
@@ -250,7 +297,7 @@ fn l1_receipt(chain: &Chain, hash: B256) -> Value {
                 topics.extend([batch.root.0, batch.commitment]);
             }
             let block = FIRST_L1_BLOCK + u64::from(number) + delay;
-            let log = json!({"address": diamond(), "topics": topics, "data": "0x"});
+            let log = json!({"address": contract, "topics": topics, "data": "0x"});
             return json!({
                 "transactionHash": hash, "blockNumber": format!("{block:#x}"),
                 "status": "0x1", "logs": [log],
@@ -260,7 +307,28 @@ fn l1_receipt(chain: &Chain, hash: B256) -> Value {
     Value::Null
 }
 
-fn block_details(chain: &Chain, number: u32) -> Value {
+/// The block at which the precommit of block `number` ends: an even one, or the end of its batch.
+fn precommit_end(chain: &Chain, number: u32) -> u32 {
+    let block = &chain.blocks[number as usize - 1];
+    if block.last_in_batch { number } else { number.next_multiple_of(2) }
+}
+
+fn precommit_receipt(knobs: &Knobs, end: u32) -> Value {
+    let block = &knobs.chain.blocks[end as usize - 1];
+    let n = |number: u32| B256::from(U256::from(number));
+    let event = keccak256("BatchPrecommitmentSet(uint256,uint256,bytes32)");
+    let topics = [event, n(block.l1_batch_number), n(end)];
+    let log = json!({
+        "address": diamond(), "topics": topics, "data": knobs.chain.precommitments[end as usize - 1],
+    });
+    json!({
+        "transactionHash": step_hash("precommit", end),
+        "blockNumber": format!("{:#x}", FIRST_L1_BLOCK + u64::from(end)),
+        "status": "0x1", "logs": [log],
+    })
+}
+
+fn block_details(knobs: &Knobs, chain: &Chain, number: u32) -> Value {
     let (hash, timestamp) = match number {
         0 => (legacy_block_hash(L2BlockNumber(0)).0, 0),
         n => {
@@ -268,7 +336,12 @@ fn block_details(chain: &Chain, number: u32) -> Value {
             (block.hash.unwrap(), block.timestamp)
         }
     };
+    let is_precommitted = (1..=knobs.precommitted).contains(&number);
+    let precommit = is_precommitted.then(|| step_hash("precommit", precommit_end(chain, number)));
     json!({
+        "precommitTxHash": precommit,
+        "precommittedAt": precommit.map(|_| "2024-01-01T00:00:00Z"),
+        "precommitChainId": precommit.map(|_| L1.0),
         "number": number, "l1BatchNumber": 0, "timestamp": timestamp, "l1TxCount": 0,
         "l2TxCount": 0, "rootHash": hash, "status": "sealed",
         "l1GasPrice": 7, "l2FairGasPrice": 250, "operatorAddress": Address::ZERO,

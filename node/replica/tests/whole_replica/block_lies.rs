@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     chain::{BATCH_BLOCKS, VERSION},
-    world::{Running, World},
+    upstream::{MAIN_NODE, OTHER_MAIN_NODE},
+    world::{Running, Tables, World},
 };
 
 /// The block that is lied about: the second of batch 2.
@@ -24,10 +25,10 @@ enum Reaction {
     Waits,
     /// Runs into a contradiction.
     Halted(&'static str),
-    /// Not part of the block's hash: nothing in the block itself tells.
-    Unseen,
+    /// Nothing that is verified depends on it, and nothing can tell: handed on as it came.
+    HandedOn,
 }
-use Reaction::{Halted, Lie, Unseen, Waits};
+use Reaction::{Halted, HandedOn, Lie, Waits};
 
 type Lies = Vec<(&'static str, u32, Reaction, Box<dyn Fn(&mut Value) + Send + Sync>)>;
 
@@ -39,6 +40,13 @@ fn set(path: &'static str, value: Value) -> Box<dyn Fn(&mut Value) + Send + Sync
     })
 }
 
+fn add(field: &'static str, value: Value) -> Box<dyn Fn(&mut Value) + Send + Sync> {
+    Box::new(move |block| {
+        assert_eq!(block.get(field), None, "{field} is there already");
+        block[field] = value.clone();
+    })
+}
+
 fn txs(change: fn(&mut Vec<Value>)) -> Box<dyn Fn(&mut Value) + Send + Sync> {
     Box::new(move |block| change(block["transactions"].as_array_mut().unwrap()))
 }
@@ -46,6 +54,7 @@ fn txs(change: fn(&mut Vec<Value>)) -> Box<dyn Fn(&mut Value) + Send + Sync> {
 fn lies_about_blocks() -> Lies {
     let hash = "0x1111111111111111111111111111111111111111111111111111111111111111";
     let address = "0x2222222222222222222222222222222222222222";
+    let root = json!([{"chain_id": 5, "block_number": 6, "sides": [hash]}]);
     vec![
         ("hash", BLOCK, Lie, set("/hash", json!(hash))),
         ("hash: none", BLOCK, Lie, set("/hash", Value::Null)),
@@ -128,18 +137,78 @@ fn lies_about_blocks() -> Lies {
             set("/transactions/1/execute/factoryDeps", json!([])),
         ),
         ("tx: raw bytes", BLOCK, Lie, set("/transactions/1/raw_bytes", json!("0x01"))),
-        ("tx: received", BLOCK, Unseen, set("/transactions/1/received_timestamp_ms", json!(1))),
-        ("tx: ethBlock", BLOCK, Unseen, set("/transactions/1/common_data/L1/ethBlock", json!(1))),
-        ("l1GasPrice", BLOCK, Unseen, set("/l1GasPrice", json!(1))),
-        ("operatorAddress", BLOCK, Unseen, set("/operatorAddress", json!(address))),
-        ("virtualBlocks", BLOCK, Unseen, set("/virtualBlocks", json!(3))),
+        // What holds for a batch is checked against its first block.
+        ("l1GasPrice", BLOCK, Lie, set("/l1GasPrice", json!(1))),
+        ("l2FairGasPrice", BLOCK, Lie, set("/l2FairGasPrice", json!(1))),
+        ("fairPubdataPrice", BLOCK, Lie, set("/fairPubdataPrice", json!(1))),
+        ("operatorAddress", BLOCK, Lie, set("/operatorAddress", json!(address))),
+        ("operatorAddress, fictive", FICTIVE, Lie, set("/operatorAddress", json!(address))),
+        (
+            "an emulator that exists",
+            BLOCK,
+            Lie,
+            Box::new(|block| {
+                let hashes = &mut block["baseSystemContractsHashes"];
+                hashes["evm_emulator"] = hashes["default_aa"].clone();
+            }),
+        ),
+        ("no emulator", BLOCK, Lie, set("/baseSystemContractsHashes/evm_emulator", Value::Null)),
+        ("pubdata type", BLOCK, Lie, set("/pubdataParams/pubdata_type", json!("NoDA"))),
+        ("DA validator", BLOCK, Lie, set("/pubdataParams/l2_da_validator_address", json!(address))),
+        (
+            "settlementLayer",
+            BLOCK,
+            Lie,
+            add("settlementLayer", json!({"type": "Gateway", "chain_id": 506})),
+        ),
+        ("interopFee", BLOCK, Lie, add("interopFee", json!("0x5"))),
+        ("interopRoots, fictive", FICTIVE, Lie, set("/interopRoots", root.clone())),
+        // The wall clock of the sequencer: shown, and part of nothing.
+        (
+            "tx: received_timestamp_ms",
+            BLOCK,
+            HandedOn,
+            set("/transactions/1/received_timestamp_ms", json!(1)),
+        ),
+        // Obsolete, and in no hash.
+        ("tx: ethBlock", BLOCK, HandedOn, set("/transactions/1/common_data/L1/ethBlock", json!(1))),
+        // Only told, and only by newer main nodes.
+        ("pubdataLimit", BLOCK, HandedOn, set("/pubdataLimit", json!(1))),
+        // Inputs of the VM: the EraVM's state tells, the toy machine's does not.
+        ("virtualBlocks", BLOCK, HandedOn, set("/virtualBlocks", json!(3))),
+        ("interopRoots", BLOCK, HandedOn, set("/interopRoots", root)),
     ]
+}
+
+/// What is stored when nobody lies.
+fn clean() -> Tables {
+    let mut world = World::new();
+    let running = world.start();
+    running.follow_to(world.upstream.chain.tip());
+    world.sleep(Duration::from_secs(60));
+    world.dump(Some(running))
+}
+
+/// Tables whose rows say how far this replica has come, not what the chain is.
+const PROGRESS: [&str; 1] = ["cursors"];
+
+/// Panics if `found` has a row that `clean` does not have just so.
+#[track_caller]
+fn assert_nothing_else(found: &Tables, clean: &Tables, name: &str) {
+    for (table, rows) in found.iter().filter(|(table, _)| !PROGRESS.contains(table)) {
+        let clean: std::collections::BTreeMap<_, _> = clean[table].iter().cloned().collect();
+        for (key, row) in rows {
+            assert_eq!(clean.get(key), Some(row), "{name}: a lie is stored in {table}");
+        }
+    }
 }
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the table is for people")]
 fn no_lie_about_a_block_is_stored() {
     let long = Duration::from_secs(180);
+    let clean = clean();
+    let (mut lies, mut handed_on) = (0, 0);
     println!("{:<28} {:>5}  {:<40} healed", "lie", "block", "reaction");
     for (name, number, expected, lie) in lies_about_blocks() {
         let mut world = World::new();
@@ -153,29 +222,49 @@ fn no_lie_about_a_block_is_stored() {
         let reaction = match (code, is_over) {
             (Some("upstream_lie"), _) => Lie,
             (Some(code), _) => Halted(code),
-            (None, true) => Unseen,
+            (None, true) => HandedOn,
             (None, false) => Waits,
         };
         assert_eq!(reaction, expected, "{name}: {halted:?}, head {head}");
-        if reaction != Unseen {
+        if reaction == HandedOn {
+            handed_on += 1;
+        } else {
+            lies += 1;
             assert_eq!(head, number - 1, "{name}: {halted:?}");
             let before = running.block(number - 1);
             assert!(!before.is_null(), "{name}: what was verified is served");
+            assert_nothing_else(&world.dump(Some(running)), &clean, name);
+            world.upstream.be_honest();
+            let running = world.start();
+            let healed = running.within(long, |running| running.head() == tip);
+            assert!(healed, "{name}: honest blocks are not followed after the lie");
+            world.sleep(Duration::from_secs(60));
+            assert_nothing_else(&world.dump(Some(running)), &clean, name);
         }
-        world.upstream.be_honest();
-        let healed = match reaction {
-            Waits => running.within(long, |running| running.head() == tip),
-            Lie | Halted(_) => {
-                world.restart(running);
-                let running = world.start();
-                let healed = running.within(long, |running| running.head() == tip);
-                world.dump(Some(running));
-                healed
+        println!("{name:<28} {number:>5}  {reaction:<40?} {}", reaction != HandedOn);
+    }
+    println!("{lies} lies, 0 accepted; {handed_on} fields are handed on as they came");
+}
+
+#[test]
+fn what_is_wrong_in_the_first_block_of_a_batch_only_is_found_and_fetched_again() {
+    for (field, value) in [
+        ("l1GasPrice", json!(1)),
+        ("fairPubdataPrice", json!(1)),
+        ("operatorAddress", json!("0x2222222222222222222222222222222222222222")),
+    ] {
+        let mut world = World::new();
+        let (tip, clock) = (world.upstream.chain.tip(), world.memory.clock.clone());
+        world.upstream.twist_block(BATCH_BLOCKS + 1, move |block| {
+            if lockstep_io::Clock::mono(&clock).0 < 2_000_000_000 {
+                block[field] = value.clone();
             }
-            Unseen => true,
-        };
-        assert!(healed, "{name}: honest blocks are not followed after the lie");
-        println!("{name:<28} {number:>5}  {reaction:<40?} {healed}");
+        });
+        let running = world.start();
+        let done = running.within(Duration::from_secs(180), |running| running.head() == tip);
+        assert!(done, "{field}: {:?}", running.halted());
+        world.sleep(Duration::from_secs(60));
+        assert_nothing_else(&world.dump(Some(running)), &clean(), field);
     }
 }
 
@@ -231,4 +320,56 @@ fn an_unknown_version_halts_before_its_block_and_the_rest_is_served() {
     world.upstream.be_honest();
     world.restart(running);
     world.start().follow_to(world.upstream.chain.tip());
+}
+
+#[test]
+fn a_block_of_a_release_that_is_newer_than_this_one_halts_though_it_cannot_be_read() {
+    let mut world = World::new();
+    let first = BATCH_BLOCKS * 3 + 1;
+    world.upstream.twist(move |method, params, result| {
+        if method == "en_syncL2Block" && params[0].as_u64() >= Some(u64::from(first)) {
+            *result = json!({"number": params[0], "protocolVersion": "Version40", "news": [1]});
+        }
+    });
+    let running = world.start();
+    assert!(running.within(Duration::from_secs(1_200), |running| running.halted().is_some()));
+    let (code, reason) = running.halted().unwrap();
+    assert_eq!(code, "unknown_protocol_version");
+    assert!(reason.contains(&format!("block {first} ")) && reason.contains("v40"), "{reason}");
+    assert_eq!(running.head(), first - 1);
+    world.upstream.be_honest();
+    world.restart(running);
+    world.start().follow_to(world.upstream.chain.tip());
+}
+
+#[test]
+fn what_one_endpoint_lies_about_another_one_is_asked_for() {
+    type Lie = fn(&mut Value);
+    let lies: [(&str, &str, Lie); 4] = [
+        ("a block's timestamp", "en_syncL2Block", |block| block["timestamp"] = json!(5)),
+        ("the batch of a block", "en_syncL2Block", |block| block["l1BatchNumber"] = json!(9)),
+        ("a version", "en_syncL2Block", |block| block["protocolVersion"] = json!("Version31")),
+        ("a root", "zks_getL1BatchDetails", |batch| {
+            batch["rootHash"] = json!(format!("0x{}", "11".repeat(32)));
+        }),
+    ];
+    for (what, asked, lie) in lies {
+        let mut world = World::new();
+        world.config.main_node = vec![MAIN_NODE, OTHER_MAIN_NODE];
+        // Always, by the endpoint that is preferred.
+        world.upstream.twist(move |method, params, result| {
+            let number = if asked == "en_syncL2Block" { BATCH_BLOCKS + 1 } else { 2 };
+            if method == asked && params[0] == json!(number) && !result.is_null() {
+                lie(result);
+            }
+        });
+        let running = world.start();
+        let tip = world.upstream.chain.tip();
+        let done = running.within(Duration::from_secs(600), |running| {
+            running.head() == tip && running.batch(6)["status"] == json!("verified")
+        });
+        assert!(done, "{what}: head {}, {:?}", running.head(), running.halted());
+        assert_eq!(running.halted(), None, "{what}");
+        assert_nothing_else(&world.dump(Some(running)), &clean(), what);
+    }
 }

@@ -18,7 +18,8 @@ const TIP: u32 = BATCHES * BATCH_BLOCKS;
 fn world() -> World {
     let mut world = World::new();
     world.config.commitments = Some(CommitmentsConfig::default());
-    world.upstream.set(|knobs| knobs.tip = TIP);
+    // L1 has no commitments of the toy chain's own.
+    world.upstream.set(|knobs| (knobs.tip, knobs.steps_until) = (TIP, 0));
     world.upstream.twist(|method, _, result| {
         if method == "zks_getL1BatchDetails" && !result.is_null() {
             result["commitment"] = Value::Null;

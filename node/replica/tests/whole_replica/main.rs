@@ -8,6 +8,7 @@ mod support;
 
 mod block_lies;
 mod commitments;
+mod disk;
 mod divergence;
 mod follow;
 mod genesis;

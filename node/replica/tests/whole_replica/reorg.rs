@@ -513,7 +513,8 @@ fn a_contradiction_that_passes_does_not_halt() {
         }
     });
     let running = followed(&world);
-    assert_eq!(*running.rolled_back.borrow(), None);
+    let to = (*running.rolled_back.borrow()).map(|rolled_back| rolled_back.batch.0);
+    assert_eq!(to, Some(1), "the blocks of the open batch are fetched again, and no others");
 }
 
 #[test]
@@ -626,8 +627,20 @@ fn commitments_of_batches_that_go_are_computed_again() {
         let mut world = world();
         world.config.commitments = Some(CommitmentsConfig::default());
         world.upstream.twist(unannounced);
+        world.upstream.set(|knobs| knobs.steps_until = 0);
         world.upstream.set(|knobs| knobs.tip = BATCH_BLOCKS * 2);
         world
+    };
+    // L1 has no commitments of the toy chain's own.
+    let settle = |world: &World, running: &Running, chain: &Chain| {
+        world.upstream.set(|knobs| knobs.steps_until = 0);
+        let has_all = |running: &Running| {
+            let head = running.head();
+            head == chain.tip() && running.block(head)["hash"] == hash(chain, head)
+        };
+        assert!(running.within(LONG, has_all), "{:?}", running.halted());
+        world.sleep(Duration::from_secs(60));
+        assert_eq!(running.halted(), None);
     };
     let new = fork(1, 2);
     let mut undisturbed = computing();

@@ -2,7 +2,7 @@
 
 use lockstep_types::{
     B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader, Bloom,
-    Bytes, CommitmentInputs, L1BatchNumber, L1Check, L2BlockNumber, L2ToL1Log, Receipt,
+    Bytes, CommitmentInputs, L1BatchNumber, L1Check, L2BlockNumber, L2ToL1Log, Receipt, StepTx,
     Transaction, TxCommon, alloy_primitives::b256, keccak256,
 };
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ macro_rules! for_every_row {
         $check::<BatchSteps>($($argument),*);
         $check::<BatchCommitment>($($argument),*);
         $check::<L1Check>($($argument),*);
+        $check::<StepTx>($($argument),*);
     };
 }
 
@@ -183,6 +184,7 @@ fn no_layout_has_changed() {
         ("steps", digest::<BatchSteps>()),
         ("commitments", digest::<BatchCommitment>()),
         ("l1_checks", digest::<L1Check>()),
+        ("precommits", digest::<StepTx>()),
     ];
     let expected = [
         ("numbers", b256!("6e175afea56a6ba8cd9eff4b854cb0e95b7953c5f4300acd0b629415ccf3827d")),
@@ -203,6 +205,7 @@ fn no_layout_has_changed() {
         ("steps", b256!("18ab76a55eaa792f6b9b5a0a679ba2dc3b7fe14d25c1af590f6743f6cd54806a")),
         ("commitments", b256!("6bdcda0609ca4f8b99c2b525f53ffedd1a242f3b2cea416f9a40fde19844c450")),
         ("l1_checks", b256!("86f7d88528b7d17e9c7e4ba60acb991618d8aa29652a6c5d4753d4dba25c4f59")),
+        ("precommits", b256!("0000000000000000000000000000000000000000000000000000000000000000")),
     ];
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found, expected);

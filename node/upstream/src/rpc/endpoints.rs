@@ -195,6 +195,24 @@ impl Endpoints {
         }
     }
 
+    /// What the endpoint that is asked first says was found to be wrong, though each answer was
+    /// good as such: it rests, if there is another one.
+    pub(super) fn distrust(&self) {
+        let now = self.clock.mono();
+        let mut states = lock(&self.states);
+        let is_free = |state: &State| state.free_at() <= now;
+        let Some(index) = states.iter().position(is_free) else { return };
+        if states.len() < 2 {
+            return;
+        }
+        let state = &mut states[index];
+        state.failures_in_row = self.config.failures_in_row_max.max(1);
+        state.rests_in_row = state.rests_in_row.saturating_add(1);
+        state.rests_until = now.plus(self.chance.around(self.config.rest_max));
+        drop(states);
+        warn!(upstream = self.label, endpoint = index, "what the endpoint says is wrong: it rests");
+    }
+
     /// The endpoint asked for a pause.
     pub(super) fn told_to_wait(&self, picked: Picked, pause: Duration) {
         let pause = lockstep_io::planted!("X43", pause, Duration::ZERO);

@@ -93,6 +93,12 @@ impl RpcClient {
         }))
     }
 
+    /// What was answered last was found to be wrong: another endpoint is asked for a while, if
+    /// there is one.
+    pub fn distrust(&self) {
+        self.0.endpoints.distrust();
+    }
+
     /// Calls `method`. The result is JSON that nobody has looked into.
     ///
     /// # Errors

@@ -1,11 +1,14 @@
 //! `en_syncL2Block`: a block as a main node hands it on.
 
 use alloy_primitives::{Address, B256, U256};
-use lockstep_types::{BaseSystemContracts, BytecodeHash, L2BlockNumber};
+use lockstep_types::{BaseSystemContracts, BytecodeHash, L2BlockNumber, ProtocolVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{TransactionJson, VersionName};
 use crate::WireError;
+
+/// The newest version whose blocks are known to have the shape of [`SyncBlock`].
+pub const NEWEST_READABLE: ProtocolVersion = ProtocolVersion(31);
 
 /// Answer of `en_syncL2Block`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

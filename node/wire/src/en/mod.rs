@@ -12,8 +12,8 @@ mod tests;
 
 pub use self::{
     block::{
-        BaseSystemContractsHashes, InteropRootJson, PubdataParamsJson, PubdataValidatorJson,
-        SettlementLayerJson, SyncBlock,
+        BaseSystemContractsHashes, InteropRootJson, NEWEST_READABLE, PubdataParamsJson,
+        PubdataValidatorJson, SettlementLayerJson, SyncBlock,
     },
     chain::{BridgeContracts, EcosystemContracts, GenesisConfig, TokenInfo, TokenMetadata},
     parts::SyncBlockParts,

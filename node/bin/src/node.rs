@@ -109,7 +109,7 @@ async fn serve(settings: &Settings, os: &OsRuntime) -> anyhow::Result<ExitCode> 
         }
     };
 
-    let ran = replica.run(io.tasks.shutdown()).await;
+    let ran = Box::pin(replica.run(io.tasks.shutdown())).await;
     // Whoever balances load sees by now that this node is not healthy, and asks others.
     for server in &servers {
         server.until_quiet(QUIET, QUIET_PATIENCE).await;

@@ -9,7 +9,7 @@ mod l1_commits;
 mod tests;
 
 pub use self::{
-    agreement::{Agreement, AgreementConfig, RootOf},
+    agreement::{Agreement, AgreementConfig, AgreementParts, RootOf},
     commitments::{CommitmentOf, Commitments, CommitmentsConfig},
     l1_commits::{CommitDifference, L1Commits, L1CommitsConfig, L1CommitsParts, Recheck},
 };

@@ -7,7 +7,7 @@ use lockstep_api::{
     Announced, ApiContext, ApiStats, CurrentFees, Execution, FilterSeams, Forwarding, Sources,
     SubscriptionSeams, SyncStatus, rpc_module_with,
 };
-use lockstep_checkers::{Agreement, Commitments, L1Commits};
+use lockstep_checkers::{Agreement, AgreementParts, Commitments, L1Commits};
 use lockstep_executor::Executor;
 use lockstep_io::{EndpointId, Io, TaskEnd, node_select};
 use lockstep_pipeline::{Reaction, StageError};
@@ -266,11 +266,13 @@ impl Core {
             io,
             self.main_node.clone(),
             views.clone(),
-            claims,
-            tree.roots(),
-            checks::roots(),
-            config.quirks.clone(),
-            config.agreement,
+            AgreementParts {
+                writer: claims,
+                rooted: tree.roots(),
+                root_of: checks::roots(),
+                quirks: config.quirks.clone(),
+                config: config.agreement,
+            },
         )?;
         let l1_steps = self.l1_steps(steps);
         let (main_node, tip) = (self.main_node.clone(), self.tip.clone());

@@ -189,12 +189,12 @@ fn stored_batches_are_checked_again_and_what_was_planted_is_found() {
             let prove = steps.prove.as_ref().unwrap().tx_hash;
             steps.execute.as_mut().unwrap().tx_hash = prove;
         });
-        finds(&l1, table, &batch_key, was);
+        finds(l1, table, &batch_key, was);
         let table = tables::COMMITMENTS;
         let was = change(&datadir, table, &batch_key, |row: &mut BatchCommitment| {
             row.commitment.0 = B256::repeat_byte(1);
         });
-        finds(&l1, table, &batch_key, was);
+        finds(l1, table, &batch_key, was);
 
         for command in commands {
             let said = run(command, &datadir);

@@ -218,7 +218,10 @@ impl Node {
         let (newest, committed) = (chain.newest_batch, chain.newest_committed);
         self.wait_until("all roots and commitments compared, also with L1", 300, |node| {
             let status = node.ask_admin("admin_status", &json!([]));
-            let reached = |field: &str, batch: u64| status["result"][field] == batch.to_string();
+            let reached = |field: &str, batch: u64| {
+                let batch = batch.to_string();
+                status["result"][field] == batch
+            };
             // The main node announces commitments of committed batches.
             reached("agreedBatch", newest)
                 && reached("newestCommitment", newest)

@@ -62,6 +62,26 @@ pub struct Agreement {
     doubt: Option<(L1BatchNumber, u32)>,
 }
 
+/// What an [`Agreement`] is made of, beside the main node and the store.
+pub struct AgreementParts {
+    /// What it alone writes.
+    pub writer: ClaimsWriter,
+    /// The newest batch with a root of ours, and that root.
+    pub rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
+    /// Where older roots of ours are found.
+    pub root_of: RootOf,
+    /// Divergences of the chain that have a published reason.
+    pub quirks: Arc<Quirks>,
+    /// Pauses and bounds.
+    pub config: AgreementConfig,
+}
+
+impl std::fmt::Debug for AgreementParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgreementParts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Agreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agreement").field("agreed", &self.agreed).finish_non_exhaustive()
@@ -78,12 +98,9 @@ impl Agreement {
         io: &Io,
         main_node: MainNode,
         views: Views,
-        writer: ClaimsWriter,
-        rooted: watch::Receiver<(L1BatchNumber, StateRoot)>,
-        root_of: RootOf,
-        quirks: Arc<Quirks>,
-        config: AgreementConfig,
+        parts: AgreementParts,
     ) -> Result<Self, StageError> {
+        let AgreementParts { writer, rooted, root_of, quirks, config } = parts;
         // Genesis was compared before it was stored.
         let agreed = views.now().agreed_batch()?.unwrap_or(L1BatchNumber(0));
         Ok(Self {

@@ -29,11 +29,13 @@ fn start(world: World, computed: u32) -> Run {
         &world.memory.io(),
         MainNode::new(world.client("main node", MAIN_NODE)),
         views.clone(),
-        writers.claims,
-        rooted.subscribe(),
-        root_of(),
-        world.quirks.clone(),
-        AgreementConfig::default(),
+        AgreementParts {
+            writer: writers.claims,
+            rooted: rooted.subscribe(),
+            root_of: root_of(),
+            quirks: world.quirks.clone(),
+            config: AgreementConfig::default(),
+        },
     )
     .unwrap();
     let ended = world.run(Box::pin(agreement.run()));

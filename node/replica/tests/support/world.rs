@@ -85,7 +85,7 @@ impl World {
         let io = self.memory.io();
         let (stop, told) = (io.tasks.shutdown(), ended.clone());
         let run = Box::pin(async move {
-            let end = replica.run(stop).await;
+            let end = Box::pin(replica.run(stop)).await;
             *told.lock().unwrap() = Some(end);
         });
         drop(io.tasks.spawn("replica", run));

@@ -85,7 +85,7 @@ fn steps_become_final_as_l1_does() {
     world.upstream.set(|knobs| knobs.l1_tags = (9_000, None, None));
     let running = world.start();
     running.follow_to(world.upstream.chain.tip());
-    let finality = |running: &crate::support::world::Running| {
+    let finality = |running: &Running| {
         let batch = running.batch(BATCH);
         (
             batch["commitTxFinality"].clone(),

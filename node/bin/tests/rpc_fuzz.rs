@@ -92,8 +92,12 @@ fn generator(node: &Node, seed: u64, head: u64) -> Generator {
     }
     known.addresses.truncate(100);
     known.inputs.truncate(100);
-    let methods =
-        include_str!("../../api/src/tests/fuzz/methods.txt").lines().map(str::to_owned).collect();
+    // Subscriptions are for WebSockets: over HTTP the server's library has no words for them.
+    let methods = include_str!("../../api/src/tests/fuzz/methods.txt")
+        .lines()
+        .filter(|method| !method.ends_with("subscribe"))
+        .map(str::to_owned)
+        .collect();
     Generator { chance: Chance(seed), known, methods }
 }
 

@@ -10,8 +10,12 @@ of request; or asks the node at --url, which has followed the recording already.
 from the recorded answers in DIR, so any recording will do. With --while-syncing the main node goes
 on while it is measured, a few blocks a second.
 
-Prints requests a second, the median and the 99th percentile of the time to an answer, the bytes of
-one, and the reference node's figures where the recording is the one that they were measured on.
+Unless it is measured while syncing, the node is first left alone until it rests: commitments of
+batches are computed for some seconds after the last of them was run.
+
+Prints requests a second, the median and the 99th percentile of the time to an answer, the CPU time
+that the node spent for one (with whatever else it did meanwhile), the bytes of one, and the rate
+that is asked for where the recording is the one that the reference node was measured on.
 Exit code 1 if a request is refused, or --check is given and a rate is below its target.
 """
 import argparse
@@ -115,6 +119,8 @@ class Rig:
         wait_for("node", 60, lambda: self.answers(self.url))
         goal = newest // 4 if options.while_syncing else newest
         wait_for("newest block", 600, lambda: self.head() >= goal)
+        if not options.while_syncing:
+            wait_for("rest", 600, self.rests)
 
     def answers(self, url):
         try:
@@ -124,6 +130,19 @@ class Rig:
 
     def head(self):
         return int(json.loads(ask(self.url, "eth_blockNumber", []))["result"], 16)
+
+    def cpu_s(self):
+        """CPU time of the node so far, in seconds."""
+        if self.children[1].poll() is not None:
+            sys.exit(f"load.py: the node ended with code {self.children[1].returncode}")
+        with open(f"/proc/{self.children[1].pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rests(self):
+        before = self.cpu_s()
+        time.sleep(2)
+        return self.cpu_s() - before < 0.1
 
     def stop(self):
         for child in reversed(self.children):
@@ -183,17 +202,19 @@ def main():
 
 def run(url, requests, seconds, folder, rig):
     is_enough = True
-    print(f"{'':22}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'bytes':>9}{'target':>9}   head")
+    columns = ["req/s", "p50 ms", "p99 ms", "CPU us", "bytes", "target"]
+    print(" " * 22 + "".join(f"{column:>9}" for column in columns) + "   head")
     for name, (method, params) in requests.items():
         answer = ask(url, method, params)
         if "error" in json.loads(answer):
             sys.exit(f"load.py: {method} is answered with an error: {answer[:300]}")
-        head = rig.head() if rig else ""
+        head, cpu_s = (rig.head(), rig.cpu_s()) if rig else ("", 0)
         rate, median, late = measure(url, method, params, seconds, folder)
+        cpu_us = f"{(rig.cpu_s() - cpu_s) / (rate * seconds) * 1e6:.0f}" if rig else "-"
         reference, factor = REFERENCE[name]
         is_enough &= rate >= reference * factor
         head = f"{head} to {rig.head()}" if rig else ""
-        print(f"{name:22}{rate:9.0f}{median:9.2f}{late:9.2f}{len(answer):9}{reference * factor:9}   {head}", flush=True)
+        print(f"{name:22}{rate:9.0f}{median:9.2f}{late:9.2f}{cpu_us:>9}{len(answer):9}{reference * factor:9}   {head}", flush=True)
     return is_enough
 
 

@@ -20,10 +20,13 @@ const EXHAUSTIVE_ONE_IN: u64 = 8;
 const MUTANTS_ONE_IN: u64 = 3;
 
 /// A planted bug has to be found in this time.
-const MUTANT_TIME: Duration = Duration::from_secs(120);
+const MUTANT_TIME: Duration = Duration::from_secs(30);
 
-/// Seeds with EraVM.
+/// Seeds with EraVM, if there is time for all.
 const ERA_SEEDS: u64 = 30;
+
+/// None of them is begun when this is over.
+const ERA_TIME: Duration = Duration::from_secs(120);
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -72,7 +75,8 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> std::io::Result<Counts> {
     say(&format!("planted bugs: {caught} caught, {missed} not"));
     counts.passed += caught;
     counts.failed += missed;
-    let era = campaign::era_seeds(plan.first, ERA_SEEDS, None, &plan.artefacts, say)?;
+    let era_until = Some(runner::now() + ERA_TIME);
+    let era = campaign::era_seeds(plan.first, ERA_SEEDS, era_until, &plan.artefacts, say)?;
     match era {
         None => say("SKIPPED: EraVM seeds, for there is no recording"),
         Some(tally) => {

@@ -361,8 +361,11 @@ impl Director {
                 false
             }
             (ExpectedEnd::Halted { codes, block }, Some(Status::Halted { code, .. })) => {
-                codes.iter().any(|known| known == code)
-                    && self.world.head().await.is_some_and(|head| head >= *block)
+                let is_expected = codes.iter().any(|known| known == code);
+                if !is_expected {
+                    self.operator(code);
+                }
+                is_expected && self.world.head().await.is_some_and(|head| head >= *block)
             }
             _ => false,
         };

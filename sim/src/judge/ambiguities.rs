@@ -7,6 +7,7 @@
 //! | While a rollback goes on, only blocks and state are judged, not the relations between tables. | It removes rows in several write sets; views show a shorter and shorter chain, and nothing else reads the rest. |
 //! | Steps of a batch on L1 may be known in any order. | Each is believed by itself, by its own receipt; a provider that is behind may show one and not another. |
 //! | Writes may be halted by a lie that was told, until the operator starts the process again. | The answer was wrong every time it was asked for. Which codes each lie may lead to says [`LieKind::halts`](crate::model::LieKind::halts). |
+//! | While two chains are told by turns, a rollback may begin at a batch where neither leaves ours. | Asked often enough, the answers of the wrong chain come in a row, as after a reorg. What was taken from it does not pass its hashes. |
 //! | `received_timestamp_ms` and `ethBlock` of a transaction may be anything that was told. | Nothing binds them, in no version; they are informational. |
 //! | An API call may fail with an internal error while the disk is made to fail. | There is nothing that it could answer with. |
 //! | A batch that settles on another layer than L1 never becomes final here. | Its steps are looked at only where an endpoint of that layer is configured. |

@@ -24,8 +24,10 @@ pub(super) fn see(
         }
         Change::Put { .. } | Change::Delete { .. } | Change::DeleteRange { .. } => None,
     })?;
-    if model.told().contains(&LieKind::B4Root) {
-        return None; // A batch with another root is run again.
+    // A batch with another root is run again; and who tells two chains, one answer this and one
+    // that, may be taken for one that has left ours.
+    if [LieKind::B4Root, LieKind::B6Equivocation].iter().any(|lie| model.told().contains(lie)) {
+        return None;
     }
     let chain = model.chain();
     let place = heads.between(chain, now, now).pop()?;

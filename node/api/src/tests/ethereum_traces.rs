@@ -144,7 +144,7 @@ fn a_filter_of_too_many_batches_says_which_range_can_be_had() {
     let mut toy = Toy::new(Setup::default());
     toy.end();
     for _ in 0..100 {
-        toy.block(&[]);
+        toy.block(&[&[Op::Add { key: 5, amount: 1 }]]);
         toy.end();
     }
     let head = toy.world.ask("eth_blockNumber", json!([]));
@@ -154,6 +154,15 @@ fn a_filter_of_too_many_batches_says_which_range_can_be_had() {
     let hint = message.rsplit('[').next().unwrap().trim_end_matches("].").to_owned();
     let ends: Vec<&str> = hint.split(", ").collect();
     assert_eq!(ends[0], "0x1", "{message}");
+    let last = u32::from_str_radix(ends[1].trim_start_matches("0x"), 16).unwrap();
+    assert!((150..0xcf).contains(&last), "{message}");
+    // A transaction of these has one call each.
+    let count = |block: u32| {
+        let asked = json!([format!("{block:#x}")]);
+        let count = toy.world.ask("eth_getBlockTransactionCountByNumber", asked);
+        usize::from_str_radix(count.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let txs: usize = (1..=last).map(count).sum();
     let range = json!([{"fromBlock": ends[0], "toBlock": ends[1]}]);
-    assert_eq!(toy.world.ask("trace_filter", range).as_array().unwrap().len(), 5);
+    assert_eq!(toy.world.ask("trace_filter", range).as_array().unwrap().len(), txs);
 }

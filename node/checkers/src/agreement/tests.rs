@@ -116,7 +116,6 @@ fn every_lie_in_batch_details_has_its_reaction() {
         ("rootHash", Value::Null),
         ("rootHash", json!("0x11")),
         ("commitment", json!("0x11")),
-        ("timestamp", Value::Null),
     ];
     for (field, value) in waits {
         let run = start(with_3(field, value.clone()), BATCHES);

@@ -78,15 +78,16 @@ fn an_arrow_that_points_up_is_new() {
 
 #[test]
 fn api_may_read_proofs_from_the_tree_and_nothing_from_the_executor() {
-    let arrows = [normal("lockstep_tree"), normal("lockstep_executor")];
+    let arrows =
+        [normal("lockstep_commitment"), normal("lockstep_tree"), normal("lockstep_executor")];
     let api = package("lockstep_api", "node/api", &arrows);
     assert!(only_problem(&[api]).contains("lockstep_api -> lockstep_executor"));
 }
 
 #[test]
 fn an_exception_that_nobody_needs_any_more_is_reported() {
-    let api = package("lockstep_api", "node/api", &[]);
-    assert!(only_problem(&[api]).contains("is gone"));
+    let api = package("lockstep_api", "node/api", &[normal("lockstep_commitment")]);
+    assert!(only_problem(&[api]).contains("lockstep_api -> lockstep_tree is gone"));
 }
 
 #[test]

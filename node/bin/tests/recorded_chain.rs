@@ -151,7 +151,7 @@ fn a_second_node_follows_the_chain_through_the_first() {
         let options = ["--health-port", "0", "--commitments", "off"];
         let mut main = Node::start(&first, &upstreams, chain.chain_id, &options);
         main.wait_for_rpc();
-        main.wait_for_all(&chain);
+        main.wait_for_chain(&chain);
         let batches = json!(chain.newest_batch);
         main.wait_until("agreement on all roots", 60, |node| {
             node.health()["components"]["reorg_detector"]["details"]["l1_batch"] == batches
@@ -160,7 +160,7 @@ fn a_second_node_follows_the_chain_through_the_first() {
         let through = upstreams.through(&main);
         let mut follower = Node::start(&second, &through, chain.chain_id, &options);
         follower.wait_for_rpc();
-        follower.wait_for_all(&chain);
+        follower.wait_for_chain(&chain);
         follower.wait_until("what the first has", 120, |node| {
             node.health()["components"] == main.health()["components"]
         });

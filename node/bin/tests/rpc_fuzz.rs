@@ -47,7 +47,7 @@ fn every_request_over_a_socket_gets_a_body_and_no_internal_error() {
         let datadir = folder.path().join("data");
         let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &[]);
         node.wait_for_rpc();
-        node.wait_for_all(&chain);
+        node.wait_for_chain(&chain);
         let seed = setting("LOCKSTEP_FUZZ_SEED", 7);
         let count = setting("LOCKSTEP_FUZZ_REQUESTS", REQUESTS);
         println!("{count} requests of seed {seed}");

@@ -206,17 +206,23 @@ impl Node {
         }
     }
 
-    /// Waits until everything that the recording has is here: blocks, roots and L1 steps.
-    pub fn wait_for_all(&mut self, chain: &Chain) {
+    /// Waits until all blocks and L1 steps of the recording are here.
+    pub fn wait_for_chain(&mut self, chain: &Chain) {
         let tip = chain.tip;
-        self.wait_until("the tip", 300, |node| {
+        self.wait_until("the tip", 600, |node| {
             node.call("eth_blockNumber", &json!([]))["result"] == format!("{tip:#x}")
         });
-        self.wait_until("all L1 steps", 60, |node| {
+        self.wait_until("all L1 steps", 300, |node| {
             conformance(chain, node, "zks_getL1BatchDetails").status.success()
         });
+    }
+
+    /// Waits until everything that the recording has is here, and compared: blocks, L1 steps,
+    /// roots, commitments, commit transactions. Commitments take seconds each.
+    pub fn wait_for_all(&mut self, chain: &Chain) {
+        self.wait_for_chain(chain);
         let (newest, committed) = (chain.newest_batch, chain.newest_committed);
-        self.wait_until("all roots and commitments compared, also with L1", 300, |node| {
+        self.wait_until("all roots and commitments compared, also with L1", 1200, |node| {
             let status = node.ask_admin("admin_status", &json!([]));
             let reached = |field: &str, batch: u64| {
                 let batch = batch.to_string();

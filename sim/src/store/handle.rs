@@ -97,11 +97,19 @@ impl View for SimView {
     }
 
     fn scan(&self, table: Table, range: KeyRange, dir: Dir) -> Scan<'_> {
-        Box::new(self.inner.scan(table, range, dir).map(move |row| {
-            let (key, value) = row?;
-            self.before_read(table, &key)?;
-            self.trace("scan", table, &key, Some(&value));
-            Ok((key, value))
+        let mut is_over = false;
+        Box::new(self.inner.scan(table, range, dir).map_while(move |row| {
+            // Nothing follows an error.
+            if is_over {
+                return None;
+            }
+            let row = row.and_then(|(key, value)| {
+                self.before_read(table, &key)?;
+                self.trace("scan", table, &key, Some(&value));
+                Ok((key, value))
+            });
+            is_over = row.is_err();
+            Some(row)
         }))
     }
 

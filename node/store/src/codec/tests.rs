@@ -204,7 +204,7 @@ fn no_layout_has_changed() {
         ("claims", b256!("7ea3909efe8da8dc0a853461da8c2354cfce2d38712918213966cbd8ff3060ac")),
         ("steps", b256!("18ab76a55eaa792f6b9b5a0a679ba2dc3b7fe14d25c1af590f6743f6cd54806a")),
         ("commitments", b256!("6bdcda0609ca4f8b99c2b525f53ffedd1a242f3b2cea416f9a40fde19844c450")),
-        ("l1_checks", b256!("86f7d88528b7d17e9c7e4ba60acb991618d8aa29652a6c5d4753d4dba25c4f59")),
+        ("l1_checks", b256!("5a840e1ce1e57c5bb067edb65d8f77a82b09dccfced824e3eed3163d01975321")),
         ("precommits", b256!("f2c57fcecf9e1168502514e3b8ec8829bb5c14e262e2b77d20d9e6aeafa45633")),
     ];
     for (found, expected) in found.iter().zip(&expected) {

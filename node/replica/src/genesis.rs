@@ -24,6 +24,16 @@ pub enum GenesisError {
         /// As announced.
         theirs: ChainId,
     },
+    /// L1 is not the chain that the main node's chain settles on.
+    #[error(
+        "the main node's chain begins on L1 chain {announced}, --l1-url serves chain {theirs}: correct --l1-url, or the main node is not the one you mean"
+    )]
+    OtherL1 {
+        /// As the main node announces.
+        announced: ChainId,
+        /// As every L1 endpoint that answers says.
+        theirs: ChainId,
+    },
     /// What was built is not what is announced.
     #[error(
         "the {what} of genesis is {ours} as built here and {theirs} as the main node announces; a chain with a custom genesis cannot be started from genesis"

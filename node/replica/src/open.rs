@@ -15,7 +15,7 @@ use lockstep_store::{ChainIdentity, RollbackWriter, StoreFault, Views, Writers};
 use lockstep_sync::{Fetcher, L1StepsWatcher, ReorgDetector, fetch_genesis, stage_error};
 use lockstep_tree::TreeStage;
 use lockstep_types::{ChainId, L2BlockNumber};
-use lockstep_upstream::{MainNode, RpcClient, UpstreamConfig};
+use lockstep_upstream::{L1, MainNode, RpcClient, UpstreamConfig};
 use lockstep_vm::{Simulator, Vm};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -332,6 +332,7 @@ async fn make_genesis(
         }
         wait = (wait * 2).min(config.retry.wait_max);
     };
+    check_l1(config, io, ChainId(parts.config.l1_chain_id)).await?;
     let (chain_id, views, vm) = (config.l2_chain_id, views.clone(), vm.clone());
     let job = move |par: &dyn lockstep_io::Par| genesis::build(&parts, chain_id, &views, &*vm, par);
     let (genesis, tree) = io.tasks.compute("genesis", job).await.map_err(ended)??;
@@ -339,6 +340,28 @@ async fn make_genesis(
     let identity = genesis.identity;
     info!(root = %identity.genesis_root, commitment = %identity.genesis_commitment, "genesis is as announced");
     Ok(identity)
+}
+
+/// Whether L1 is the one that the main node's genesis names, as far as it says so now.
+///
+/// # Errors
+///
+/// [`GenesisError::OtherL1`]: some endpoint says otherwise, and none says so.
+async fn check_l1(config: &ReplicaConfig, io: &Io, announced: ChainId) -> Result<(), OpenError> {
+    let calls = UpstreamConfig { attempts_max: 1, ..config.l1_calls.clone() };
+    let mut other = None;
+    for endpoint in &config.l1 {
+        let rpc = RpcClient::new(io, "L1", vec![*endpoint], calls.clone());
+        match L1::new(rpc).chain_id().await {
+            Ok(theirs) if theirs == announced => return Ok(()),
+            Ok(theirs) => other = Some(theirs),
+            Err(error) => warn!(%error, "L1 does not say which chain it is; it is asked again"),
+        }
+    }
+    match other {
+        Some(theirs) => Err(GenesisError::OtherL1 { announced, theirs }.into()),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn ended(end: TaskEnd) -> StageError {

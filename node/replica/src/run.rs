@@ -467,6 +467,22 @@ impl Supervisor {
         }
     }
 
+    /// If L1 holds another chain for good, goes back to the last batch that it does not contradict,
+    /// once everything about it is written down. Says whether it is.
+    async fn leave_what_l1_contradicts(&mut self, reason: &StageError) -> bool {
+        let StageError::L1Mismatch { batch, difference, .. } = reason else { return false };
+        let Some(to) = batch.prev().filter(|_| difference.is_of_chain()) else { return false };
+        self.core.report(reason).await;
+        if let Err(refused) = roll_back::check(&self.core.views.now(), to) {
+            warn!(%refused, "what L1 contradicts stays");
+            return true;
+        }
+        if let Next::Halt(failed) = self.roll_back(to, None).await {
+            error!(%failed, "what L1 contradicts could not be rolled back: it is when the node starts again");
+        }
+        true
+    }
+
     /// Waits for a stop, for a request that can be met, or for a disk that can be used again.
     async fn halt(&mut self, reason: &StageError) -> HaltEnd {
         error!(
@@ -481,6 +497,7 @@ impl Supervisor {
             }
             is_told
         });
+        let is_reported = self.leave_what_l1_contradicts(reason).await;
         let head = self.core.views.now().head();
         let is_closed = head.is_err();
         let (before, now) = (self.disk_trouble.take(), self.core.io.clock.mono());
@@ -496,7 +513,9 @@ impl Supervisor {
         let trouble = self.disk_trouble.insert(trouble);
         let (requests, core) = (&mut self.requests, &self.core);
         let asked = async {
-            core.report(reason).await;
+            if !is_reported {
+                core.report(reason).await;
+            }
             acceptable(requests, core).await
         };
         let waiting = async {

@@ -60,6 +60,17 @@ pub struct CommitDiffs {
     pub da_input: Bytes,
 }
 
+/// Fields of commit transactions and of the contract's events that follow from the chain itself.
+const CHAIN_FIELDS: [&str; 7] = [
+    "timestamp",
+    "newStateRoot",
+    "numberOfLayer1Txs",
+    "priorityOperationsHash",
+    "event batchHash",
+    "event BlockCommit batchHash",
+    "event BlockExecution batchHash",
+];
+
 /// The first field in which two accounts of a batch differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -75,6 +86,12 @@ impl Difference {
     /// A difference of two values that print well.
     pub fn new(field: &'static str, ours: impl ToString, theirs: impl ToString) -> Self {
         Self { field, ours: ours.to_string(), theirs: theirs.to_string() }
+    }
+
+    /// Whether the other has another chain, and not only another word for how the same chain is
+    /// published: its state, time or priority operations differ.
+    pub fn is_of_chain(&self) -> bool {
+        CHAIN_FIELDS.contains(&self.field)
     }
 
     /// A difference of two byte strings, around the first byte that differs; `None` if they are

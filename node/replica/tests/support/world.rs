@@ -74,6 +74,19 @@ impl World {
         self.memory.block_on(Box::pin(opening))
     }
 
+    /// As [`open`](Self::open); `None` if it takes longer than `limit`.
+    pub(crate) fn open_within(&self, limit: Duration) -> Option<Result<Replica, OpenError>> {
+        let vm = Arc::new(ToyVm::default());
+        let opening = Replica::open(self.config.clone(), self.io(), vm.clone(), vm);
+        let clock: &dyn Clock = &self.memory.clock;
+        self.memory.block_on(async {
+            lockstep_io::node_select! {
+                opened = Box::pin(opening) => Some(opened),
+                () = clock.sleep(limit) => None,
+            }
+        })
+    }
+
     pub(crate) fn start(&self) -> Running {
         self.run(self.open().unwrap())
     }

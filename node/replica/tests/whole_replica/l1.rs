@@ -138,13 +138,21 @@ fn every_batch_has_its_steps_however_late_the_first_becomes_final() {
 }
 
 #[test]
-fn another_l1_leaves_statuses_unknown_and_blocks_go_on() {
+fn another_l1_is_refused_at_first_and_later_leaves_statuses_unknown() {
     let mut world = World::new();
-    world.upstream.twist(|method, _, result| {
+    let other_l1 = |method: &str, _: &Value, result: &mut Value| {
         if method == "l1:eth_chainId" {
             *result = json!("0x1");
         }
-    });
+    };
+    world.upstream.twist(other_l1);
+    let refused = world.open().unwrap_err().to_string();
+    assert!(refused.contains("L1 chain 9") && refused.contains("chain 1:"), "{refused}");
+
+    world.upstream.be_honest();
+    drop(world.open().unwrap());
+    world.kill(None);
+    world.upstream.twist(other_l1);
     let running = world.start();
     running.follow_to(world.upstream.chain.tip());
     world.sleep(Duration::from_secs(600));
@@ -210,10 +218,12 @@ fn another_root_on_l1(
 const WRONG: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
 
 #[test]
-fn a_root_that_l1_holds_for_good_and_is_not_ours_halts_writes_and_is_written_down() {
+fn a_root_that_l1_holds_for_good_and_is_not_ours_halts_writes_and_what_it_contradicts_goes() {
     // What L1 executed with our root is not doubted any more.
     for (kind, kinds) in [("commit", &["commit", "execute"][..]), ("execute", &["execute"])] {
         let mut world = World::new();
+        // Nothing after it is executed: then it would stay.
+        world.upstream.set(|knobs| knobs.steps_until = BATCH);
         another_root_on_l1(&world, kinds, || true);
         let running = world.start();
         let limit = Duration::from_secs(300);
@@ -226,14 +236,16 @@ fn a_root_that_l1_holds_for_good_and_is_not_ours_halts_writes_and_is_written_dow
         let reports = world.memory.reports.all();
         assert_eq!(reports.len(), 1, "{:?}", reports.keys());
         assert!(reports.keys().all(|name| name.starts_with("batch-3-l1_mismatch")), "{kind}");
-        assert!(!running.block(running.head()).is_null(), "what is stored is served");
-        let step = world.steps(running, BATCH).get(kind_of(kind)).cloned();
-        assert_eq!(step, None, "{kind}");
+        assert_eq!(running.head(), (BATCH - 1) * BATCH_BLOCKS, "{kind}");
+        assert!(!running.block(running.head()).is_null(), "the rest is served");
+        assert!(running.halted().is_some(), "{kind}: a rollback is not the end of it");
+        world.upstream.be_honest();
+        let back = world.memory.block_on(running.operator.roll_back_to(L1BatchNumber(BATCH - 1)));
+        assert_eq!(back.unwrap().batch, L1BatchNumber(BATCH - 1));
+        running.follow_to(world.upstream.chain.tip());
+        world.sleep(Duration::from_secs(60));
+        assert!(world.steps(running, BATCH).is_final(), "{kind}");
     }
-}
-
-fn kind_of(name: &str) -> StepKind {
-    KINDS.into_iter().find(|(it, _)| *it == name).unwrap().1
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answer_lies;
 mod block_lies;
 mod commitments;
 mod disk;

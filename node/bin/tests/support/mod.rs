@@ -1,5 +1,6 @@
 //! Processes for end-to-end tests: the recording as upstreams, and the built binary.
 
+pub mod npm;
 pub mod scripted;
 
 use std::{
@@ -257,7 +258,7 @@ pub fn signal(process: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-fn post(address: &str, body: &str) -> String {
+pub fn post(address: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(

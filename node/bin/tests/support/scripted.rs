@@ -2,6 +2,7 @@
 //! to it, of which the recording knows nothing.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -19,6 +20,8 @@ pub struct ScriptedMainNode {
     pub url: String,
     /// Hashes of the transactions that were sent to it, in order.
     pub taken: Arc<Mutex<Vec<String>>>,
+    /// Hashes that it gives in place of recorded ones.
+    pub renamed: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl ScriptedMainNode {
@@ -27,8 +30,13 @@ impl ScriptedMainNode {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let behind = recorded.trim_start_matches("http://").to_owned();
-        let taken = Arc::default();
-        let script = Script { behind, chain_id: ChainId(chain_id), taken: Arc::clone(&taken) };
+        let (taken, renamed) = (Arc::default(), Arc::default());
+        let script = Script {
+            behind,
+            chain_id: ChainId(chain_id),
+            taken: Arc::clone(&taken),
+            renamed: Arc::clone(&renamed),
+        };
         let script = Arc::new(script);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -36,7 +44,7 @@ impl ScriptedMainNode {
                 thread::spawn(move || script.serve(stream));
             }
         });
-        Self { url, taken }
+        Self { url, taken, renamed }
     }
 }
 
@@ -44,6 +52,7 @@ struct Script {
     behind: String,
     chain_id: ChainId,
     taken: Arc<Mutex<Vec<String>>>,
+    renamed: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Script {
@@ -54,7 +63,7 @@ impl Script {
                 Ok(request) if request["method"] == "eth_sendRawTransaction" => {
                     self.take(&request).to_string()
                 }
-                Ok(_) | Err(_) => post(&self.behind, &body),
+                Ok(_) | Err(_) => self.rename(post(&self.behind, &body)),
             };
             let length = answer.len();
             let head = format!(
@@ -64,6 +73,15 @@ impl Script {
                 return;
             }
         }
+    }
+
+    fn rename(&self, mut answer: String) -> String {
+        for (recorded, given) in &*self.renamed.lock().unwrap() {
+            if answer.contains(recorded) {
+                answer = answer.replace(recorded, given);
+            }
+        }
+        answer
     }
 
     fn take(&self, request: &Value) -> Value {

@@ -115,14 +115,19 @@ impl SettlementLayers<'_> {
         io: &Io,
         identity: ChainIdentity,
     ) -> BTreeMap<ChainId, SettlementClient> {
-        let client = |name, endpoints: &[_]| {
-            L1::new(RpcClient::new(io, name, endpoints.to_vec(), self.calls.clone()))
+        let client = |name, id, endpoints: &[EndpointId]| {
+            let rpc = RpcClient::new(io, name, endpoints.to_vec(), self.calls.clone());
+            // One that is down must not hold up what the others say.
+            let once = UpstreamConfig { attempts_max: 1, chain_id: Some(id), ..self.calls.clone() };
+            let alone = |endpoint: &_| RpcClient::new(io, name, vec![*endpoint], once.clone());
+            let providers = endpoints.iter().filter(|_| endpoints.len() > 1).map(alone);
+            L1::new(rpc).with_providers(providers.collect())
         };
         let contract = self.contract.map_or(ContractSource::MainNode, ContractSource::Known);
-        let l1 = SettlementClient { client: client("L1", self.l1), contract };
+        let l1 = SettlementClient { client: client("L1", identity.l1_chain_id, self.l1), contract };
         let mut layers = BTreeMap::from([(identity.l1_chain_id, l1)]);
         if let Some(gateway) = self.gateway {
-            let client = client("gateway", &gateway.endpoints);
+            let client = client("gateway", gateway.chain_id, &gateway.endpoints);
             let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
             layers.insert(gateway.chain_id, SettlementClient { client, contract });
         }

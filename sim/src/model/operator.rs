@@ -113,6 +113,10 @@ impl Model {
             }
         };
         forget(&mut self.operator.sent);
+        // Perhaps everything had been sent.
+        if !self.agenda.values().any(|action| matches!(action, Action::Operate)) {
+            self.plan_in(self.plan.step_ms.max(1), Action::Operate);
+        }
         self.change(|view| forget(Arc::make_mut(&mut view.steps)));
     }
 }

@@ -422,6 +422,7 @@ impl Director {
     /// Stops the process as an operator does, and has the judge look at what is left.
     async fn finish(mut self, mut ending: Ending) -> Ending {
         self.is_stopping = true;
+        self.world.upstream.end(self.world.executor.now());
         if let Some(life) = self.life.take() {
             if ending == Ending::AsExpected {
                 // Components, those who watch over them, and exchanges under way.

@@ -146,4 +146,12 @@ impl Upstream {
             Self::Era(_) => {}
         }
     }
+
+    /// The run is over: what is compared now stays as it is.
+    pub(super) fn end(&self, now: Duration) {
+        match self {
+            Self::Model(model) => lock(model).end(now),
+            Self::Era(_) => {}
+        }
+    }
 }

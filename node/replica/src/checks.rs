@@ -15,6 +15,7 @@ use lockstep_types::{
 use lockstep_upstream::{ContractSource, L1, RpcClient, SettlementClient, UpstreamConfig};
 
 use crate::{
+    commitment_rule::CommitmentRule,
     config::GatewayConfig,
     open::Core,
     verify::{self, VerifyError},
@@ -43,7 +44,9 @@ impl Core {
         tree: &TreeStage,
     ) -> Result<Option<Commitments>, StageError> {
         let Some(config) = self.config.commitments else { return Ok(None) };
-        let (views, commitment_of) = (self.views.clone(), Arc::new(commitment_of));
+        let (views, rule) = (self.views.clone(), self.config.commitment_rule.clone());
+        let commitment_of =
+            Arc::new(move |view: &ChainView, batch| commitment_of(&rule, view, batch));
         Commitments::open(&self.io, views, writer, tree.roots(), commitment_of, config).map(Some)
     }
 
@@ -140,9 +143,13 @@ pub(crate) fn difference() -> CommitDifference {
     Arc::new(commit_difference)
 }
 
-fn commitment_of(view: &ChainView, batch: L1BatchNumber) -> Result<BatchCommitment, StageError> {
+fn commitment_of(
+    rule: &CommitmentRule,
+    view: &ChainView,
+    batch: L1BatchNumber,
+) -> Result<BatchCommitment, StageError> {
     let stored = verify::Stored::read(view, batch).map_err(|error| stage_error(view, error))?;
-    let parts = stored.commitment().map_err(|error| stage_error(view, error))?;
+    let parts = stored.commitment(rule).map_err(|error| stage_error(view, error))?;
     Ok(parts.to_stored(batch))
 }
 

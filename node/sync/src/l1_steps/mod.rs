@@ -490,3 +490,50 @@ fn keep_final(before: &BatchSteps, steps: &mut BatchSteps) {
 fn is_final(step: Option<&StepTx>) -> bool {
     step.is_some_and(|tx| tx.finality == Finality::Finalized)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(unfinished: &mut Unfinished, count: u32) -> Vec<u32> {
+        unfinished.some(count).into_iter().map(|batch| batch.0).collect()
+    }
+
+    #[test]
+    fn unfinished_batches_take_turns() {
+        let mut unfinished = Unfinished::default();
+        assert_eq!(some(&mut unfinished, 2), []);
+        for batch in [9, 2, 5] {
+            unfinished.add(L1BatchNumber(batch));
+        }
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        assert_eq!(some(&mut unfinished, 2), [9]);
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        unfinished.remove(L1BatchNumber(9));
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        unfinished.remove(L1BatchNumber(2));
+        unfinished.remove(L1BatchNumber(5));
+        assert_eq!(some(&mut unfinished, 2), []);
+    }
+
+    #[test]
+    fn a_proof_stays_beside_a_step_that_names_the_root_only() {
+        let tx = StepTx {
+            tx_hash: B256::repeat_byte(1),
+            at: String::new(),
+            chain_id: ChainId(9),
+            finality: Finality::Finalized,
+        };
+        let proven = BatchSteps { prove: Some(tx.clone()), ..BatchSteps::default() };
+        for kind in [StepKind::Commit, StepKind::Execute] {
+            let mut steps = proven.clone();
+            steps.set(kind, Some(tx.clone()));
+            let before = steps.clone();
+            drop_unbound_proof(&mut steps);
+            assert_eq!(steps, before);
+        }
+        let mut alone = proven;
+        drop_unbound_proof(&mut alone);
+        assert_eq!(alone, BatchSteps::default());
+    }
+}

@@ -12,7 +12,7 @@ use crate::steps::Workspace;
 use crate::test::Counts;
 
 /// Minutes that the simulator has for its seeds.
-const MINUTES: &str = "6";
+const MINUTES: &str = "12";
 
 /// Runs the simulator and adds to `counts`, also when it fails.
 ///

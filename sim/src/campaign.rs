@@ -15,7 +15,7 @@ use crate::{
     runner::{self, Ended},
     scenario::{ExecMode, Scenario, Seed},
     store::Site,
-    world::{self, Report, RunOptions},
+    world::{self, Digests, Report, RunOptions},
 };
 
 /// Lines of a timeline that are kept with a failure.
@@ -34,8 +34,8 @@ pub struct RunResult {
     pub events: u64,
     /// Simulated time.
     pub time_ms: u64,
-    /// Of every row on the disk in the end.
-    pub digest: u64,
+    /// Hashes of what is on the disk in the end, of a recorded chain.
+    pub tables: Digests,
     /// Turns of tasks.
     pub polls: u64,
     /// Requests to upstreams.
@@ -59,7 +59,7 @@ impl RunResult {
             hash: 0,
             events: 0,
             time_ms: 0,
-            digest: 0,
+            tables: Digests::new(),
             polls: 0,
             requests: 0,
             store_calls: 0,
@@ -89,7 +89,7 @@ impl From<Report> for RunResult {
             hash: report.trace.hash,
             events: report.trace.count,
             time_ms: u64::try_from(report.time.as_millis()).unwrap_or(u64::MAX),
-            digest: report.digest,
+            tables: report.tables,
             polls: report.polls,
             requests: report.requests,
             store_calls: report.store_calls,
@@ -421,13 +421,14 @@ pub fn era_seeds(
     say: &mut dyn FnMut(&str),
 ) -> std::io::Result<Option<Tally>> {
     let Some(chain) = EraChain::shared() else { return Ok(None) };
-    let calm = Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(first) };
-    let calm = run_apart(&calm, &RunOptions::default())?;
+    let calm = Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(Seed(0)) };
+    // In this process and always the same: children know the programs and commitments of it.
+    let calm = run_here(&calm, &RunOptions::default());
     if let Some(signature) = calm.signature {
         let told = format!("{}, calm: {signature}\n{}", chain.name(), calm.told);
         return Err(std::io::Error::other(told));
     }
-    let options = RunOptions { expected_digest: Some(calm.digest), ..RunOptions::default() };
+    let options = RunOptions { expected_tables: Some(calm.tables), ..RunOptions::default() };
     let jobs = (first.0..first.0.saturating_add(count)).map(|seed| Job {
         name: format!("era seed {seed:#x}"),
         scenario: Scenario::draw_era(Seed(seed)),

@@ -11,12 +11,14 @@ use std::{
 };
 
 use lockstep_io::{EndpointId, HttpRequest};
+use lockstep_replica::CommitmentRule;
 use lockstep_testvectors::{MainNodeRecording, Recording, recordings_for};
 use lockstep_types::ChainId;
 use lockstep_vm_era::EraVm;
 use serde_json::{Value, json};
 
 use crate::{
+    memo::Memo,
     model::{Answer, Tag},
     net::Server,
 };
@@ -48,6 +50,7 @@ struct Inner {
     /// Batch of each block, from block 0.
     batches: Vec<u32>,
     vm: EraVm,
+    memo: Memo,
 }
 
 /// L1 by what is asked for.
@@ -96,7 +99,8 @@ impl EraChain {
         };
         let (name, chain_id) = (recording.name(), ChainId(chain_id));
         let vm = EraVm::default();
-        Some(Self(Arc::new(Inner { name, main_node, l1, chain_id, batches, vm })))
+        let memo = Memo::default();
+        Some(Self(Arc::new(Inner { name, main_node, l1, chain_id, batches, vm, memo })))
     }
 
     /// Name of the recording.
@@ -112,6 +116,11 @@ impl EraChain {
     /// The VM; its cache of programs is shared by all runs of a process.
     pub(crate) fn vm(&self) -> EraVm {
         self.0.vm.clone()
+    }
+
+    /// What computes commitments; what is known of them is shared by all runs of a process, too.
+    pub(crate) fn commitment_rule(&self, seed: u64) -> CommitmentRule {
+        self.0.memo.rule(seed)
     }
 
     /// The newest block in the end: a run is a few batches long.

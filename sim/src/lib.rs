@@ -20,6 +20,7 @@ pub mod exec;
 pub mod exhaustive;
 pub mod judge;
 mod log;
+mod memo;
 pub mod minimise;
 pub mod model;
 pub mod mutants;

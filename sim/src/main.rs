@@ -109,7 +109,7 @@ enum Command {
     /// What every change goes through.
     Ci {
         /// How long, in all.
-        #[arg(long, default_value_t = 6)]
+        #[arg(long, default_value_t = 12)]
         minutes: u64,
         /// The first seed.
         #[arg(long, default_value = "0x10000")]

@@ -38,7 +38,13 @@ const STORIES: &[(&str, &str)] = scenarios!(
 );
 
 /// Each failed once; its note says what it showed.
-const REGRESSIONS: &[(&str, &str)] = &[];
+const REGRESSIONS: &[(&str, &str)] = scenarios!(
+    "regressions",
+    "commit_seen_late",
+    "proof_of_another_batch",
+    "finalized_unknown_to_one",
+    "version_lie_before_the_end",
+);
 
 fn read(all: &[(&'static str, &str)]) -> Vec<(&'static str, Scenario)> {
     all.iter()

@@ -15,6 +15,7 @@ use lockstep_types::{
 use lockstep_upstream::{ContractSource, L1, RpcClient, SettlementClient, UpstreamConfig};
 
 use crate::{
+    commitment_rule::CommitmentRule,
     config::GatewayConfig,
     open::Core,
     verify::{self, VerifyError},
@@ -43,7 +44,9 @@ impl Core {
         tree: &TreeStage,
     ) -> Result<Option<Commitments>, StageError> {
         let Some(config) = self.config.commitments else { return Ok(None) };
-        let (views, commitment_of) = (self.views.clone(), Arc::new(commitment_of));
+        let (views, rule) = (self.views.clone(), self.config.commitment_rule.clone());
+        let commitment_of =
+            Arc::new(move |view: &ChainView, batch| commitment_of(&rule, view, batch));
         Commitments::open(&self.io, views, writer, tree.roots(), commitment_of, config).map(Some)
     }
 
@@ -115,14 +118,19 @@ impl SettlementLayers<'_> {
         io: &Io,
         identity: ChainIdentity,
     ) -> BTreeMap<ChainId, SettlementClient> {
-        let client = |name, endpoints: &[_]| {
-            L1::new(RpcClient::new(io, name, endpoints.to_vec(), self.calls.clone()))
+        let client = |name, id, endpoints: &[EndpointId]| {
+            let rpc = RpcClient::new(io, name, endpoints.to_vec(), self.calls.clone());
+            // One that is down must not hold up what the others say.
+            let once = UpstreamConfig { attempts_max: 1, chain_id: Some(id), ..self.calls.clone() };
+            let alone = |endpoint: &_| RpcClient::new(io, name, vec![*endpoint], once.clone());
+            let providers = endpoints.iter().filter(|_| endpoints.len() > 1).map(alone);
+            L1::new(rpc).with_providers(providers.collect())
         };
         let contract = self.contract.map_or(ContractSource::MainNode, ContractSource::Known);
-        let l1 = SettlementClient { client: client("L1", self.l1), contract };
+        let l1 = SettlementClient { client: client("L1", identity.l1_chain_id, self.l1), contract };
         let mut layers = BTreeMap::from([(identity.l1_chain_id, l1)]);
         if let Some(gateway) = self.gateway {
-            let client = client("gateway", &gateway.endpoints);
+            let client = client("gateway", gateway.chain_id, &gateway.endpoints);
             let contract = ContractSource::Bridgehub(GATEWAY_BRIDGEHUB);
             layers.insert(gateway.chain_id, SettlementClient { client, contract });
         }
@@ -135,9 +143,13 @@ pub(crate) fn difference() -> CommitDifference {
     Arc::new(commit_difference)
 }
 
-fn commitment_of(view: &ChainView, batch: L1BatchNumber) -> Result<BatchCommitment, StageError> {
+fn commitment_of(
+    rule: &CommitmentRule,
+    view: &ChainView,
+    batch: L1BatchNumber,
+) -> Result<BatchCommitment, StageError> {
     let stored = verify::Stored::read(view, batch).map_err(|error| stage_error(view, error))?;
-    let parts = stored.commitment().map_err(|error| stage_error(view, error))?;
+    let parts = stored.commitment(rule).map_err(|error| stage_error(view, error))?;
     Ok(parts.to_stored(batch))
 }
 

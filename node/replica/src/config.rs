@@ -11,7 +11,7 @@ use lockstep_tree::TreeConfig;
 use lockstep_types::{Address, ChainId, Quirks};
 use lockstep_upstream::UpstreamConfig;
 
-use crate::roll_back;
+use crate::{CommitmentRule, roll_back};
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct ReplicaConfig {
     pub agreement: AgreementConfig,
     /// How commitments are computed; `None`: they are not.
     pub commitments: Option<CommitmentsConfig>,
+    /// What computes one.
+    pub commitment_rule: CommitmentRule,
     /// How commit transactions are compared with L1; `None`: they are not. Needs commitments.
     pub l1_commits: Option<L1CommitsConfig>,
     /// The chain's contract on L1, whose events and calls are believed, and which the main node
@@ -85,6 +87,7 @@ impl ReplicaConfig {
             l1_steps: L1StepsConfig::default(),
             agreement: AgreementConfig::default(),
             commitments: Some(CommitmentsConfig::default()),
+            commitment_rule: CommitmentRule::default(),
             l1_commits: Some(L1CommitsConfig::default()),
             l1_contract: None,
             gateway: None,

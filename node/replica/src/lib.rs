@@ -9,6 +9,7 @@
 mod admin;
 mod announcements;
 mod checks;
+mod commitment_rule;
 mod config;
 mod disk_trouble;
 mod divergence;
@@ -24,6 +25,7 @@ mod verify;
 pub use lockstep_checkers::CommitmentsConfig;
 
 pub use self::{
+    commitment_rule::CommitmentRule,
     config::{GatewayConfig, ReplicaConfig},
     genesis::GenesisError,
     observe::{Observed, Observer},

@@ -4,6 +4,7 @@ use lockstep_types::{Address, B256, Bytes, ChainId, U256};
 use lockstep_wire::quantity::lenient::Lenient;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{json, value::RawValue};
+use tracing::debug;
 
 use crate::{
     RpcClient, UpstreamError,
@@ -17,6 +18,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct L1 {
     rpc: RpcClient,
+    /// Each provider alone; none if there is only one.
+    providers: Vec<RpcClient>,
 }
 
 /// Numbers of the blocks that L1 gives names to. Providers disagree: `safe` and `finalized` may go
@@ -67,7 +70,14 @@ pub struct L1Log {
 impl L1 {
     /// L1 behind `rpc`.
     pub fn new(rpc: RpcClient) -> Self {
-        Self { rpc }
+        Self { rpc, providers: Vec::new() }
+    }
+
+    /// The same, with a client of each of its providers alone, the preferred one first: what one
+    /// does not know, the next is asked for.
+    #[must_use]
+    pub fn with_providers(self, providers: Vec<RpcClient>) -> Self {
+        Self { providers, ..self }
     }
 
     /// Chain id.
@@ -76,16 +86,23 @@ impl L1 {
         Ok(ChainId(id))
     }
 
-    /// Which blocks are newest, safe and finalized.
+    /// Which blocks are newest, safe and finalized. A provider that does not know one of the names
+    /// is no reason to do without: the others are asked for it, in their order.
     pub async fn tags(&self) -> Result<L1Tags, UpstreamError> {
-        let asks = ["latest", "safe", "finalized"].map(tagged_block);
-        let mut answers = self.rpc.ask_many(asks.into()).await.into_iter();
-        let mut next = || answers.next().expect("every call has an answer");
-        let latest = next()?;
-        let latest = latest.ok_or_else(|| UpstreamError::Malformed {
-            detail: "L1 has no newest block".to_owned(),
-        })?;
-        Ok(L1Tags { latest, safe: if_supported(next())?, finalized: if_supported(next())? })
+        let mut tags = tags_of(&self.rpc).await?;
+        for provider in &self.providers {
+            if tags.safe.is_some() && tags.finalized.is_some() {
+                break;
+            }
+            match tags_of(provider).await {
+                Ok(others) => {
+                    tags.safe = tags.safe.or(others.safe);
+                    tags.finalized = tags.finalized.or(others.finalized);
+                }
+                Err(error) => debug!(%error, "a provider of L1 does not say what is final"),
+            }
+        }
+        Ok(tags)
     }
 
     /// What the transactions `hashes` did, in their order; `None` for those that L1 does not know
@@ -126,6 +143,16 @@ impl L1 {
         };
         self.rpc.ask(Ask { method: METHOD, params: call, read: Box::new(read) }).await
     }
+}
+
+async fn tags_of(rpc: &RpcClient) -> Result<L1Tags, UpstreamError> {
+    let asks = ["latest", "safe", "finalized"].map(tagged_block);
+    let mut answers = rpc.ask_many(asks.into()).await.into_iter();
+    let mut next = || answers.next().expect("every call has an answer");
+    let latest = next()?;
+    let latest = latest
+        .ok_or_else(|| UpstreamError::Malformed { detail: "L1 has no newest block".to_owned() })?;
+    Ok(L1Tags { latest, safe: if_supported(next())?, finalized: if_supported(next())? })
 }
 
 /// A refusal means that L1 does not know the name.

@@ -77,6 +77,7 @@ impl Heads {
             }
             let branch = match hash {
                 None => Branch::new(),
+                Some(_genesis) if *head == 0 => Branch::new(),
                 Some(hash) => {
                     let Some((id, _)) = chain.block_by_hash(hash) else { continue };
                     branch_of(chain, id)

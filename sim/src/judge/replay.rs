@@ -79,7 +79,7 @@ fn is_settled(
         let steps = found.view.steps(L1BatchNumber(number))?;
         let claim = found.view.claim(L1BatchNumber(number))?;
         let has_commitment = claim.is_some_and(|claim| claim.commitment.is_some());
-        if !has_commitment || !(model.settles_elsewhere(number) || steps.is_final()) {
+        if !has_commitment || !(model.settles_elsewhere(number) || steps.is_whole()) {
             return Ok(false);
         }
     }
@@ -97,6 +97,10 @@ pub(crate) fn is_at_end(
 ) -> Result<bool, lockstep_store::StoreFault> {
     let ExpectedEnd::Healthy { block, batch } = model.expected_end() else { return Ok(false) };
     let found = Found::open(disk)?;
-    let head = found.view.head()?.map_or(0, |head| head.0);
-    Ok(head == block && is_settled(model, &found, batch)?)
+    let head = found.view.head()?.unwrap_or_default();
+    // A chain that is left behind may have as many blocks.
+    let ours = found.view.block(head)?.map(|header| header.hash);
+    let theirs = model.chain().block(&model.view().branch, block).map(|(_, block)| block.hash);
+    let is_there = head.0 == block && (block == 0 || ours == theirs);
+    Ok(is_there && is_settled(model, &found, batch)?)
 }

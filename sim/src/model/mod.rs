@@ -194,6 +194,7 @@ impl Model {
     /// The world as it is now, whole, for a node that begins at its end: nothing happens any more,
     /// everything is final.
     pub fn frozen(&self) -> Self {
+        let view = View { hides_steps: false, is_early: false, ..View::clone(&self.view()) };
         Self {
             plan: ModelPlan {
                 main_node_count: 1,
@@ -211,7 +212,7 @@ impl Model {
             now: self.now,
             agenda: BTreeMap::new(),
             planned_count: 0,
-            history: vec![(Duration::ZERO, self.view())],
+            history: vec![(Duration::ZERO, Arc::new(view))],
             lies: Vec::new(),
             forged: Vec::new(),
             told: BTreeSet::new(),
@@ -347,6 +348,12 @@ impl Model {
         let tip = self.chain.tip(&self.view().branch);
         self.change(|view| (view.tip, view.is_early, view.hides_steps) = (tip, false, false));
         self.plan_roots();
+    }
+
+    /// The run is over at `now`: nothing happens any more, whoever asks.
+    pub fn end(&mut self, now: Duration) {
+        self.advance(now);
+        self.agenda.clear();
     }
 
     /// Where the node has to end after [`heal`](Self::heal).

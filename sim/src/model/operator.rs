@@ -24,6 +24,12 @@ impl Operator {
         made.map_or(0, |(number, _)| *number)
     }
 
+    /// All batches up to this one have this step. A batch after them may have it too: what is sent to
+    /// another layer stays when L1 drops what was before.
+    fn sent_until(&self, kind: StepKind) -> u32 {
+        made_until(&self.sent, kind)
+    }
+
     /// Batches after `number` are no more.
     pub(crate) fn forget_after(&mut self, number: u32) {
         self.sent.retain(|sent, _| *sent <= number);
@@ -38,7 +44,7 @@ impl Model {
         }
         let view = self.view();
         let all = u32::try_from(view.branch.len()).unwrap_or(u32::MAX);
-        if !(self.is_healed && self.operator.newest(StepKind::Execute) >= all) {
+        if !(self.is_healed && self.operator.sent_until(StepKind::Execute) >= all) {
             self.plan_in(self.plan.step_ms.max(1), Action::Operate);
         }
     }
@@ -51,7 +57,7 @@ impl Model {
             StepKind::Prove => made_until(&view.steps, StepKind::Commit),
             StepKind::Execute => made_until(&view.steps, StepKind::Prove),
         };
-        let first = self.operator.newest(kind) + 1;
+        let first = self.operator.sent_until(kind) + 1;
         let is_elsewhere = settles_elsewhere(&self.chain, first);
         let numbers: Vec<u32> = (first..=ready_until)
             .take_while(|number| settles_elsewhere(&self.chain, *number) == is_elsewhere)
@@ -113,12 +119,17 @@ impl Model {
             }
         };
         forget(&mut self.operator.sent);
+        // Perhaps everything had been sent.
+        if !self.agenda.values().any(|action| matches!(action, Action::Operate)) {
+            self.plan_in(self.plan.step_ms.max(1), Action::Operate);
+        }
         self.change(|view| forget(Arc::make_mut(&mut view.steps)));
     }
 }
 
-/// The newest batch with this step.
+/// The newest batch with this step of those up to which all have it.
 fn made_until(steps: &BTreeMap<u32, Steps>, kind: StepKind) -> u32 {
-    let made = steps.iter().rev().find(|(_, steps)| steps[kind as usize].is_some());
-    made.map_or(0, |(number, _)| *number)
+    let is_made =
+        |number: &u32| steps.get(number).is_some_and(|steps| steps[kind as usize].is_some());
+    (1..).take_while(is_made).last().unwrap_or(0)
 }

@@ -163,10 +163,14 @@ impl ModelPlan {
             plan.l1_lag_ms =
                 (0..plan.l1_node_count).map(|_| *dice.pick(&[0, 0, 1_000, 20_000])).collect();
         }
-        // No provider without `finalized` by chance: while the node uses one, nothing becomes
-        // final, and that is no mistake of the node's.
         if dice.chance(1, 3) {
             plan.l1_plain_numbers = vec![dice.index(plan.l1_node_count)];
+        }
+        // One at least says what is final: if none did, nothing would be.
+        if plan.l1_node_count > 1 && dice.chance(1, 6) {
+            let knows = dice.index(plan.l1_node_count);
+            plan.l1_without_finalized =
+                (0..plan.l1_node_count).filter(|provider| *provider != knows).collect();
         }
         plan
     }

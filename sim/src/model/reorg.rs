@@ -10,8 +10,9 @@ use super::{
 };
 
 impl Model {
-    /// The newest `depth` batches are replaced by `batches` others. What was sent to be executed
-    /// on L1 stays.
+    /// The newest `depth` batches are replaced by `batches` others, or one more: a chain that only
+    /// lost its end looks like one that is behind, and nobody could tell before it goes on. What was
+    /// sent to be executed on L1 stays.
     pub(super) fn reorg(&mut self, depth: u32, batches: u32, kind: ForkKind) {
         let view = self.view();
         let floor = self.operator.newest(StepKind::Execute);
@@ -24,6 +25,8 @@ impl Model {
         let chain = &self.chain;
         let (kept, end) = (chain.tip(&branch[..at(common)]), chain.tip(&branch));
         let tip = match self.dice.below(4) {
+            // Nothing is added to a chain in a healed world.
+            _ if self.is_healed => end,
             0 => kept,
             1 => view.tip.clamp(kept, end),
             2 => end,
@@ -76,7 +79,7 @@ impl Model {
         for draft in first_drafts(chain, first, kind, &mut dice) {
             branch.push(chain.add(branch.last().copied(), &draft));
         }
-        while branch.len() < at(common) + count {
+        while branch.len() < at(common) + count || old.starts_with(&branch) && branch != *old {
             let draft = chain.draft(branch.last().copied(), &mut dice);
             branch.push(chain.add(branch.last().copied(), &draft));
         }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use lockstep_types::{
@@ -88,26 +88,58 @@ struct Node {
     key: HashedKey,
     /// Levels between this node and the leaves: 0 for a leaf.
     height: usize,
-    /// At that height.
-    hash: [u8; 32],
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Its hash.
+    Leaf([u8; 32]),
     /// Left and right.
-    children: Option<[Arc<Node>; 2]>,
+    Fork([Side; 2]),
+}
+
+/// What is on one side of a fork.
+#[derive(Clone, Debug)]
+struct Side {
+    node: Arc<Node>,
+    /// At the height of the side, which may be far above the node; not before somebody asks.
+    hash: OnceLock<[u8; 32]>,
+}
+
+impl Side {
+    fn of(node: Arc<Node>) -> Self {
+        Self { node, hash: OnceLock::new() }
+    }
+
+    fn hash_at(&self, height: usize) -> &[u8; 32] {
+        self.hash.get_or_init(|| self.node.hash_at(height))
+    }
 }
 
 impl Node {
     fn leaf(key: HashedKey, index: LeafIndex, value: B256) -> Arc<Self> {
         let hash = blake2s(&[&index.0.to_be_bytes(), &value.0]);
-        Arc::new(Self { key, height: 0, hash, children: None })
+        Arc::new(Self { key, height: 0, content: Content::Leaf(hash) })
     }
 
-    fn fork(height: usize, left: Arc<Self>, right: Arc<Self>) -> Arc<Self> {
-        let hash = blake2s(&[&left.hash_at(height - 1), &right.hash_at(height - 1)]);
-        Arc::new(Self { key: left.key, height, hash, children: Some([left, right]) })
+    fn fork(height: usize, sides: [Side; 2]) -> Arc<Self> {
+        Arc::new(Self { key: sides[0].node.key, height, content: Content::Fork(sides) })
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        match &self.content {
+            Content::Leaf(hash) => *hash,
+            Content::Fork(sides) => {
+                let [left, right] = sides.each_ref().map(|side| side.hash_at(self.height - 1));
+                blake2s(&[left, right])
+            }
+        }
     }
 
     /// The hash of the subtree of this height in which nothing else is.
     fn hash_at(&self, height: usize) -> [u8; 32] {
-        (self.height..height).fold(self.hash, |hash, below| {
+        (self.height..height).fold(self.hash(), |hash, below| {
             if is_right(&self.key, below) {
                 blake2s(&[&EMPTY[below], &hash])
             } else {
@@ -120,18 +152,21 @@ impl Node {
     fn with(self: Arc<Self>, leaf: Arc<Self>) -> Arc<Self> {
         let apart = height_apart(&self.key, &leaf.key);
         if apart > self.height {
-            return if is_right(&leaf.key, apart - 1) {
-                Self::fork(apart, self, leaf)
-            } else {
-                Self::fork(apart, leaf, self)
-            };
+            let is_last = is_right(&leaf.key, apart - 1);
+            let (leaf, other) = (Side::of(leaf), Side::of(self));
+            return Self::fork(apart, if is_last { [other, leaf] } else { [leaf, other] });
         }
-        match &self.children {
-            None => leaf,
-            Some([left, right]) if is_right(&leaf.key, self.height - 1) => {
-                Self::fork(self.height, left.clone(), right.clone().with(leaf))
+        match &self.content {
+            Content::Leaf(_) => leaf,
+            Content::Fork([left, right]) => {
+                let with = |side: &Side, leaf| Side::of(side.node.clone().with(leaf));
+                let sides = if is_right(&leaf.key, self.height - 1) {
+                    [left.clone(), with(right, leaf)]
+                } else {
+                    [with(left, leaf), right.clone()]
+                };
+                Self::fork(self.height, sides)
             }
-            Some([left, right]) => Self::fork(self.height, left.clone().with(leaf), right.clone()),
         }
     }
 }

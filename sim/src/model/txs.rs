@@ -3,6 +3,8 @@
 //! Hashes and signatures are made here from their definitions, so that the node's own checks are
 //! compared with something else than themselves.
 
+use std::sync::LazyLock;
+
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use lockstep_types::{
     Address, BytecodeHash, Bytes, ChainId, Execute, Fee, L2Common, ObsoletePriority,
@@ -103,6 +105,12 @@ pub(crate) fn upgrade(version: ProtocolVersion) -> Transaction {
     let received_at_ms = 1_700_000_000_000;
     Transaction { common: TxCommon::Upgrade(Box::new(common)), execute, received_at_ms, raw: None }
 }
+
+/// Keys of all accounts: one is as dear to make as a signature.
+static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
+    let key = |index: u8| SigningKey::from_slice(&[index + 1; 32]);
+    (0..ACCOUNTS).map(|index| key(index).expect("small numbers are keys")).collect()
+});
 
 /// The address of account `index`.
 pub(crate) fn account(index: u8) -> Address {
@@ -278,8 +286,8 @@ impl Head {
     }
 }
 
-fn key(index: u8) -> SigningKey {
-    SigningKey::from_slice(&[index + 1; 32]).expect("small numbers are keys")
+fn key(index: u8) -> &'static SigningKey {
+    &KEYS[usize::from(index)]
 }
 
 fn address_of(key: &VerifyingKey) -> Address {

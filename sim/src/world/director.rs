@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, channel::mpsc};
 use lockstep_io::{First, race};
+use lockstep_io_memory::MemoryStores;
 use lockstep_replica::Status;
 
-use super::{World, life::LifeHandle, lock};
+use super::{Digests, World, digests, life::LifeHandle, lock};
 use crate::{
     clients::{self, Api},
     exec::{Life, WORLD},
@@ -24,6 +25,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A process that is asked to stop at the end of a run has this long.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// A recorded chain has come to its end if nothing new was stored for this long: twice the longest
+/// pause of a component that finds nothing to do.
+const QUIET: Duration = Duration::from_secs(120);
 
 /// Tasks of a process at most when all is calm.
 const TASKS_MAX: usize = 60;
@@ -65,6 +70,8 @@ pub(super) struct Director {
     disk_failed: bool,
     is_stopping: bool,
     ending: Option<Ending>,
+    /// What is stored of a recorded chain, and since when.
+    stored: Option<(Duration, Digests)>,
 }
 
 /// What woke the director.
@@ -93,6 +100,7 @@ impl Director {
             disk_failed: false,
             is_stopping: false,
             ending: None,
+            stored: None,
         }
     }
 
@@ -362,10 +370,13 @@ impl Director {
             }
             (ExpectedEnd::Halted { codes, block }, Some(Status::Halted { code, .. })) => {
                 let is_expected = codes.iter().any(|known| known == code);
-                if !is_expected {
+                let is_there =
+                    is_expected && self.world.head().await.is_some_and(|head| head >= *block);
+                // A lie may have halted it earlier, even with the same word.
+                if !is_there {
                     self.operator(code);
                 }
-                is_expected && self.world.head().await.is_some_and(|head| head >= *block)
+                is_there
             }
             _ => false,
         };
@@ -376,7 +387,7 @@ impl Director {
         }
     }
 
-    async fn is_healthy(&self, block: u32, batch: u32) -> bool {
+    async fn is_healthy(&mut self, block: u32, batch: u32) -> bool {
         if self.world.head().await != Some(block) {
             return false;
         }
@@ -385,7 +396,26 @@ impl Director {
         {
             return false;
         }
-        self.world.upstream.is_at_end(&self.world.disk.image())
+        let image = self.world.disk.image();
+        if self.world.upstream.model().is_none() {
+            return self.is_recorded_end(&image);
+        }
+        self.world.upstream.is_at_end(&image)
+    }
+
+    /// Whether the disk holds what is known to be the end of a recorded chain; if that is not
+    /// known, whether nothing was stored for a while.
+    fn is_recorded_end(&mut self, image: &MemoryStores) -> bool {
+        if self.world.expected_tables.is_some() {
+            return self.world.other_tables(image).is_ok_and(|others| others.is_empty());
+        }
+        let (now, tables) = (self.world.executor.now(), digests(image).unwrap_or_default());
+        let since = match self.stored.take() {
+            Some((since, before)) if before == tables => since,
+            Some(_) | None => now,
+        };
+        self.stored = Some((since, tables));
+        now - since >= QUIET
     }
 
     /// Writes are halted and the world is healed: if halting was right, somebody restarts the
@@ -412,9 +442,11 @@ impl Director {
             ExpectedEnd::Healthy { batch, .. } => self.world.batch_status(*batch).await,
             ExpectedEnd::Halted { .. } | ExpectedEnd::Refused(_) => None,
         };
+        let others = self.world.other_tables(&self.world.disk.image());
+        let others = others.unwrap_or_else(|error| vec![error]);
         format!(
             "expected {expected:?}; life {:?}, status {status:?}, head {head:?}, batch status \
-             {batch:?}",
+             {batch:?}, tables not as after a calm run: {others:?}",
             self.life.as_ref().map(|life| life.life)
         )
     }
@@ -422,6 +454,7 @@ impl Director {
     /// Stops the process as an operator does, and has the judge look at what is left.
     async fn finish(mut self, mut ending: Ending) -> Ending {
         self.is_stopping = true;
+        self.world.upstream.end(self.world.executor.now());
         if let Some(life) = self.life.take() {
             if ending == Ending::AsExpected {
                 // Components, those who watch over them, and exchanges under way.

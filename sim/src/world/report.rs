@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::World;
+use super::{Digests, World};
 use crate::{
     judge::{Ending, Violation},
     scenario::ExecMode,
@@ -17,8 +17,8 @@ pub struct RunOptions {
     pub mutant: Option<&'static str>,
     /// Something does not hold when the world is healed, to see that failing works.
     pub canary: bool,
-    /// What the disk must hold in the end ([`Report::digest`] of a calm run).
-    pub expected_digest: Option<u64>,
+    /// What the disk must hold in the end ([`Report::tables`] of a calm run).
+    pub expected_tables: Option<Digests>,
     /// Keeps what happens as text.
     pub record: bool,
     /// Also each turn of each task.
@@ -36,8 +36,8 @@ pub struct Report {
     pub trace: TraceSum,
     /// Simulated time.
     pub time: Duration,
-    /// A hash of every row on the disk in the end, of a recorded chain; otherwise 0.
-    pub digest: u64,
+    /// Hashes of what is on the disk in the end, of a recorded chain; otherwise none.
+    pub tables: Digests,
     /// Turns of tasks.
     pub polls: u64,
     /// Requests to upstreams.
@@ -72,10 +72,10 @@ impl World {
             violations: self.court.violations(),
             trace: self.trace.sum(),
             time: self.executor.now(),
-            digest: if self.scenario.exec == ExecMode::Era {
-                super::digest(&self.disk.image()).unwrap_or(0)
+            tables: if self.scenario.exec == ExecMode::Era {
+                super::digests(&self.disk.image()).unwrap_or_default()
             } else {
-                0
+                Digests::new()
             },
             polls: self.executor.polls(),
             requests: self.net.requests(),

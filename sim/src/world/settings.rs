@@ -10,7 +10,7 @@ use crate::scenario::ReplicaKnobs;
 impl World {
     /// Settings of the next process.
     pub(super) fn replica_config(&self) -> ReplicaConfig {
-        let mut config = self.upstream.replica_config();
+        let mut config = self.upstream.replica_config(self.scenario.seed.0);
         // The line is written to nowhere.
         config.progress_interval = Duration::from_secs(600);
         apply(&self.knobs(), &mut config);

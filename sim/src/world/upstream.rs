@@ -79,7 +79,7 @@ impl Upstream {
     }
 
     /// Settings that fit, otherwise defaults.
-    pub(super) fn replica_config(&self) -> ReplicaConfig {
+    pub(super) fn replica_config(&self, seed: u64) -> ReplicaConfig {
         match self {
             Self::Model(model) => {
                 let model = lock(model);
@@ -93,7 +93,9 @@ impl Upstream {
             }
             Self::Era(chain) => {
                 let (main_nodes, l1_nodes) = (vec![era::MAIN_NODE], vec![era::L1_NODE]);
-                ReplicaConfig::new(chain.chain_id(), main_nodes, l1_nodes)
+                let mut config = ReplicaConfig::new(chain.chain_id(), main_nodes, l1_nodes);
+                config.commitment_rule = chain.commitment_rule(seed);
+                config
             }
         }
     }
@@ -143,6 +145,14 @@ impl Upstream {
     pub(super) fn heal(&self, now: Duration) {
         match self {
             Self::Model(model) => lock(model).heal(now),
+            Self::Era(_) => {}
+        }
+    }
+
+    /// The run is over: what is compared now stays as it is.
+    pub(super) fn end(&self, now: Duration) {
+        match self {
+            Self::Model(model) => lock(model).end(now),
             Self::Era(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Commitments from what is stored.
 
 use lockstep_commitment::{
-    CommitmentError, CommitmentInput, CommitmentParts, batch_commitment, commit_difference,
+    CommitmentError, CommitmentInput, CommitmentParts, commit_difference,
     l2_to_l1::{aggregation_height_slot, aggregation_root_slot},
 };
 use lockstep_store::{ChainView, StoreFault, tables};
@@ -13,6 +13,7 @@ use lockstep_types::{
 };
 
 use super::{VerifyError, needed};
+use crate::CommitmentRule;
 
 /// A batch's commitment as computed here, beside what others say it is.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ pub fn check_commitment(
     view: &ChainView,
     batch: L1BatchNumber,
 ) -> Result<CommitmentCheck, VerifyError> {
-    let ours = Stored::read(view, batch)?.commitment()?;
+    let ours = Stored::read(view, batch)?.commitment(&CommitmentRule::default())?;
     let announced = view.claim(batch)?.and_then(|claim| claim.commitment);
     Ok(CommitmentCheck { batch, ours, announced })
 }
@@ -72,13 +73,13 @@ impl Stored {
         read(view, batch)
     }
 
-    /// Computes the commitment.
+    /// Computes the commitment by `rule`.
     ///
     /// # Errors
     ///
     /// [`VerifyError::Commitment`].
-    pub(crate) fn commitment(&self) -> Result<CommitmentParts, VerifyError> {
-        self.with_input(batch_commitment)
+    pub(crate) fn commitment(&self, rule: &CommitmentRule) -> Result<CommitmentParts, VerifyError> {
+        self.with_input(|input| rule.compute(input))
     }
 
     /// The first field of a commit transaction that is not as it must be.

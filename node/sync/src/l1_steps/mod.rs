@@ -4,7 +4,8 @@
 //! A step is stored when the chain that it is said to be on has a successful transaction with the
 //! event of the L2 chain's own contract for the batch, its root and its commitment. Before that it
 //! is only a claim and nobody sees it. Which chain that is may differ from batch to batch, and from
-//! step to step.
+//! step to step. A proof's event names no root and no commitment; it is stored only beside a step
+//! that names them.
 
 mod evidence;
 mod precommits;
@@ -72,6 +73,8 @@ pub struct L1StepsWatcher {
     next: Option<L1BatchNumber>,
     /// All batches up to this one are final, or executed on a chain that nobody is asked about.
     settled: L1BatchNumber,
+    /// Settled batches of which a step before the last one has not been seen.
+    unfinished: Unfinished,
     /// Steps that a settlement layer contradicts, and how often that was read.
     doubts: BTreeMap<(L1BatchNumber, StepKind), u32>,
     warned_of: BTreeSet<ChainId>,
@@ -121,6 +124,7 @@ impl L1StepsWatcher {
             contracts: BTreeMap::new(),
             next: None,
             settled: L1BatchNumber(0),
+            unfinished: Unfinished::default(),
             doubts: BTreeMap::new(),
             warned_of: BTreeSet::new(),
             precommits: None,
@@ -169,10 +173,15 @@ impl L1StepsWatcher {
         let view = self.views.now();
         let Some(agreed) = view.agreed_batch()? else { return Ok(false) };
         let begins = self.first_open(&view, agreed)?;
-        let first = self.next.take().unwrap_or_default().max(begins);
         let count = self.config.batches_max.max(1);
+        // With each round, some of those that were left behind.
+        let mut wanted = match self.next {
+            None => self.unfinished.some(count),
+            Some(_) => Vec::new(),
+        };
+        let first = self.next.take().unwrap_or_default().max(begins);
         let last = agreed.min(L1BatchNumber(first.0.saturating_add(count - 1)));
-        let wanted: Vec<_> = (first.0..=last.0).map(L1BatchNumber).collect();
+        wanted.extend((first.0..=last.0).map(L1BatchNumber));
         if wanted.is_empty() {
             return Ok(false);
         }
@@ -191,6 +200,7 @@ impl L1StepsWatcher {
             let (mut steps, contradicted) = self.believed(&view, claims, &before, &evidence)?;
             mismatch = mismatch.or(contradicted);
             keep_final(&before, &mut steps);
+            drop_unbound_proof(&mut steps);
             if steps != before {
                 changed.push((claims.number, steps.clone()));
             }
@@ -201,7 +211,8 @@ impl L1StepsWatcher {
             self.writer.persist(&changed)?;
         }
         // Steps are made in order: behind a batch without any there are none.
-        let goes_on = last < agreed && claims.last().is_some_and(|last| !last.steps.is_empty());
+        let newest = claims.last().filter(|claims| claims.number >= first);
+        let goes_on = last < agreed && newest.is_some_and(|newest| !newest.steps.is_empty());
         self.next = goes_on.then(|| last.next());
         match mismatch.or(failed) {
             Some(error) => Err(error),
@@ -217,19 +228,37 @@ impl L1StepsWatcher {
     ) -> Result<L1BatchNumber, StageError> {
         // What is final already is passed over in large steps, not all at once.
         let until = agreed.min(L1BatchNumber(self.settled.0.saturating_add(SETTLED_MAX)));
-        while self.settled < until && view.steps(self.settled.next())?.is_final() {
+        while self.settled < until {
+            let steps = view.steps(self.settled.next())?;
+            if !steps.is_final() {
+                break;
+            }
             self.settled = self.settled.next();
+            if !steps.is_whole() {
+                self.unfinished.add(self.settled);
+            }
         }
         Ok(self.settled.next())
     }
 
-    /// Notes that nothing more will be learned of `number`, if that is so.
+    /// Notes that nothing more, or only a step that was passed over, will be learned of a batch, if
+    /// that is so.
     fn pass(&mut self, claims: &Claims, steps: &BatchSteps) {
-        let is_elsewhere = claims.steps.iter().any(|claimed| {
-            claimed.kind == StepKind::Execute && !self.layers.contains_key(&claimed.chain)
+        let elsewhere = claims.steps.iter().filter(|claimed| {
+            !self.layers.contains_key(&claimed.chain) && steps.get(claimed.kind).is_none()
         });
-        if claims.number == self.settled.next() && (is_elsewhere || steps.is_final()) {
+        let elsewhere: Vec<_> = elsewhere.map(|claimed| claimed.kind).collect();
+        let is_over = elsewhere.contains(&StepKind::Execute);
+        if claims.number == self.settled.next() && (is_over || steps.is_final()) {
             self.settled = claims.number;
+        }
+        if claims.number <= self.settled {
+            let is_known = |kind: &StepKind| is_final(steps.get(*kind)) || elsewhere.contains(kind);
+            if is_over || StepKind::ALL.iter().all(is_known) {
+                self.unfinished.remove(claims.number);
+            } else {
+                self.unfinished.add(claims.number);
+            }
         }
     }
 
@@ -409,6 +438,46 @@ fn expected(
     Ok(Expected { root, commitment, is_commitment_ours: ours.is_some() })
 }
 
+/// Batches that are executed for good, of which an earlier step was not seen: perhaps the provider
+/// that was asked was behind when it was looked for. They are asked about again, a few at a time.
+#[derive(Debug, Default)]
+struct Unfinished {
+    batches: BTreeSet<L1BatchNumber>,
+    /// The newest of those that were asked about last.
+    asked: L1BatchNumber,
+}
+
+impl Unfinished {
+    fn add(&mut self, batch: L1BatchNumber) {
+        self.batches.insert(batch);
+    }
+
+    fn remove(&mut self, batch: L1BatchNumber) {
+        self.batches.remove(&batch);
+    }
+
+    /// The next `count` of them at most, in order; after the last, the first is next again.
+    fn some(&mut self, count: u32) -> Vec<L1BatchNumber> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut next: Vec<_> =
+            self.batches.range(self.asked.next()..).take(count).copied().collect();
+        if next.is_empty() {
+            next.extend(self.batches.iter().take(count));
+        }
+        self.asked = next.last().copied().unwrap_or_default();
+        next
+    }
+}
+
+/// The event of a proof names no root: that it is about this very batch, and not about another one
+/// of the same number, is known only beside a step that names it.
+fn drop_unbound_proof(steps: &mut BatchSteps) {
+    let is_bound = steps.commit.is_some() || steps.execute.is_some();
+    if !is_bound {
+        steps.prove = None;
+    }
+}
+
 /// A step that was final once stays so, whatever an L1 endpoint that is behind says later.
 fn keep_final(before: &BatchSteps, steps: &mut BatchSteps) {
     for kind in StepKind::ALL {
@@ -420,4 +489,51 @@ fn keep_final(before: &BatchSteps, steps: &mut BatchSteps) {
 
 fn is_final(step: Option<&StepTx>) -> bool {
     step.is_some_and(|tx| tx.finality == Finality::Finalized)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(unfinished: &mut Unfinished, count: u32) -> Vec<u32> {
+        unfinished.some(count).into_iter().map(|batch| batch.0).collect()
+    }
+
+    #[test]
+    fn unfinished_batches_take_turns() {
+        let mut unfinished = Unfinished::default();
+        assert_eq!(some(&mut unfinished, 2), []);
+        for batch in [9, 2, 5] {
+            unfinished.add(L1BatchNumber(batch));
+        }
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        assert_eq!(some(&mut unfinished, 2), [9]);
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        unfinished.remove(L1BatchNumber(9));
+        assert_eq!(some(&mut unfinished, 2), [2, 5]);
+        unfinished.remove(L1BatchNumber(2));
+        unfinished.remove(L1BatchNumber(5));
+        assert_eq!(some(&mut unfinished, 2), []);
+    }
+
+    #[test]
+    fn a_proof_stays_beside_a_step_that_names_the_root_only() {
+        let tx = StepTx {
+            tx_hash: B256::repeat_byte(1),
+            at: String::new(),
+            chain_id: ChainId(9),
+            finality: Finality::Finalized,
+        };
+        let proven = BatchSteps { prove: Some(tx.clone()), ..BatchSteps::default() };
+        for kind in [StepKind::Commit, StepKind::Execute] {
+            let mut steps = proven.clone();
+            steps.set(kind, Some(tx.clone()));
+            let before = steps.clone();
+            drop_unbound_proof(&mut steps);
+            assert_eq!(steps, before);
+        }
+        let mut alone = proven;
+        drop_unbound_proof(&mut alone);
+        assert_eq!(alone, BatchSteps::default());
+    }
 }

@@ -50,6 +50,39 @@ fn names_that_l1_does_not_know_are_left_out() {
 }
 
 #[test]
+fn a_name_that_one_provider_does_not_know_is_asked_of_the_next() {
+    let tags = |down: bool| {
+        let world = World::new();
+        let log = world.serve(move |endpoint, request| {
+            if down && endpoint == 1 {
+                return Err(NetError::Connect("refused".to_owned()));
+            }
+            Ok(faithful(request, |_, params| match (endpoint, params[0].as_str().unwrap()) {
+                (0, "finalized") => result(Value::Null),
+                (0, "safe") | (1, "finalized") => error(-39_001, "Unknown block"),
+                (1, "safe") => result(json!({"number": "0x62"})),
+                (2, "safe") => result(json!({"number": "0x61"})),
+                (2, "finalized") => result(json!({"number": "0x60"})),
+                (endpoint, _) => result(json!({"number": 100 + endpoint})),
+            }))
+        });
+        let once = UpstreamConfig { attempts_max: 1, ..UpstreamConfig::default() };
+        let alone = |index| {
+            let io = world.memory.io();
+            RpcClient::new(&io, "test", vec![EndpointId(index)], once.clone())
+        };
+        let l1 = L1::new(world.client(4, UpstreamConfig::default()));
+        let l1 = l1.with_providers((0..4).map(alone).collect());
+        let said = world.memory.block_on(l1.tags());
+        (said, endpoints(&log))
+    };
+    let of_each = L1Tags { latest: 100, safe: Some(98), finalized: Some(96) };
+    assert_eq!(tags(false), (Ok(of_each), vec![0, 0, 1, 2]), "nobody is asked in vain");
+    let without_one = L1Tags { latest: 100, safe: Some(97), finalized: Some(96) };
+    assert_eq!(tags(true), (Ok(without_one), vec![0, 0, 1, 2]), "who is down is passed over");
+}
+
+#[test]
 fn a_chain_id_may_be_a_plain_number() {
     let (world, l1) = saying(|_, _| result(31_337));
     assert_eq!(world.memory.block_on(l1.chain_id()), Ok(ChainId(31_337)));

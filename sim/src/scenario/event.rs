@@ -69,6 +69,8 @@ pub enum Event {
         /// How long.
         ms: u64,
     },
+    /// A second process is begun beside the one that runs. It must be refused.
+    SecondProcess,
     /// From the next life on the replica has other settings.
     Reconfigure(Box<ReplicaKnobs>),
     /// Wall time jumps.

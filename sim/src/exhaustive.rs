@@ -36,8 +36,8 @@ pub struct Part {
     pub of: u64,
 }
 
-/// The runs over every base story; and, where a chain is recorded, over a run with EraVM for the
-/// places that only it comes to: commitments of toy batches are not computed.
+/// The runs over every base story; and, if all are made and a chain is recorded, over a run with
+/// EraVM for the places that only it comes to: commitments of toy batches are not computed.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ pub fn jobs(part: Part, depth: u32) -> std::io::Result<Vec<Job>> {
             jobs.die_at(name, &base, nth, depth);
         }
     }
-    if EraChain::shared().is_some() {
+    if part.of <= 1 && EraChain::shared().is_some() {
         let base =
             Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(Seed(0xe4a)) };
         let options = RunOptions { callers: true, ..RunOptions::default() };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     campaign::{RunResult, result_of, run_apart, run_here},
+    clients::ClientPlan,
     model::{Dice, ForkKind, LieKind, ModelEvent},
     runner,
     scenario::{DiskFault, Event, Scenario, Seed, Step, When},
@@ -46,6 +47,8 @@ pub enum Need {
     CrashesInRollbacks,
     /// Lies of this class about what the main node has.
     Lies(&'static str),
+    /// One of several endpoints that has another chain, while nothing else is wrong.
+    LyingEndpoint,
     /// Answers that come to the wrong question or in the wrong order.
     MixedUpAnswers,
     /// A disk whose writes fail.
@@ -57,7 +60,9 @@ pub enum Need {
     /// Status 429, of the only endpoint.
     TooManyRequests,
     /// Two endpoints of which the first fails.
-    FailingEndpoints,
+    FailingEndpoint,
+    /// Several endpoints that fail now and then.
+    FailingExchanges,
     /// Clients.
     Clients,
     /// Clients who make mistakes, while the chain grows.
@@ -129,7 +134,7 @@ pub const ALL: &[Mutant] = &[
         "X05",
         "tree/stage",
         "the tree is not brought up to the sealed batch after a crash",
-        &["V1", "S11"],
+        &["V1", "V2", "S11"],
         Need::Crashes,
     ),
     mutant(
@@ -160,12 +165,18 @@ pub const ALL: &[Mutant] = &[
         &["A4", "A5"],
         Need::WatchersAndReorgs,
     ),
-    mutant("X10", "replica/run", "a reorg rolls one batch too many back", &["S6"], Need::Reorgs),
+    mutant(
+        "X10",
+        "replica/run",
+        "a reorg rolls one batch too many back",
+        &["S6", "V1"],
+        Need::Reorgs,
+    ),
     mutant(
         "X11",
         "store/rollback",
         "the mark of a rollback goes with its first write set",
-        &["S5", "S6", "V1", "S1"],
+        &["S4", "S5", "S6", "V1", "S1"],
         Need::CrashesInRollbacks,
     ),
     mutant(
@@ -186,14 +197,14 @@ pub const ALL: &[Mutant] = &[
         "X14",
         "checkers, sync/reorg",
         "a root that is not there yet is another root",
-        &["V1"],
+        &["V1", "S6"],
         Need::LateRoots,
     ),
     mutant(
         "X16",
         "upstream/check",
         "the announced hash of a block stands",
-        &["S7", "S1"],
+        &["S7", "S1", "V1"],
         Need::Lies("B2"),
     ),
     mutant(
@@ -214,14 +225,14 @@ pub const ALL: &[Mutant] = &[
         "X19",
         "upstream/rpc/message",
         "answers of a batch go to calls by their order",
-        &["S8", "V1", "S7", "S1", "S2"],
+        &["S8", "V1", "S7", "S1", "S2", "S6"],
         Need::MixedUpAnswers,
     ),
     mutant(
         "X20",
         "upstream/rpc/message",
         "the id of an answer is not compared",
-        &["S8", "V1", "S7", "S1", "S2"],
+        &["S8", "V1", "S7", "S1", "S2", "S6"],
         Need::MixedUpAnswers,
     ),
     mutant(
@@ -231,13 +242,7 @@ pub const ALL: &[Mutant] = &[
         &["S1", "S7"],
         Need::Lies("B2"),
     ),
-    mutant(
-        "X22",
-        "sync/reorg",
-        "one answer is enough for a reorg",
-        &["S6", "V1"],
-        Need::Lies("B7"),
-    ),
+    mutant("X22", "sync/reorg", "one answer is enough for a reorg", &["S6"], Need::LyingEndpoint),
     mutant(
         "X23",
         "upstream/check",
@@ -278,14 +283,14 @@ pub const ALL: &[Mutant] = &[
         "X29",
         "upstream/l1",
         "a quantity that is a plain number panics",
-        &["S11"],
+        &["S11", "V1"],
         Need::Anything,
     ),
     mutant(
         "X30",
         "executor/stage",
         "an unknown version is run as the newest known one",
-        &["V1", "S1"],
+        &["V1", "V2", "S1"],
         Need::UnknownVersion,
     ),
     mutant(
@@ -356,7 +361,7 @@ pub const ALL: &[Mutant] = &[
         "upstream/rpc/exchange",
         "every failed exchange leaves a task",
         &["V7", "S12"],
-        Need::FailingEndpoints,
+        Need::FailingExchanges,
     ),
     mutant(
         "X48",
@@ -384,7 +389,7 @@ pub const ALL: &[Mutant] = &[
         "X52",
         "executor/stage",
         "the open batch is run again without its first block",
-        &["S3", "S1", "V1"],
+        &["S3", "S1", "S6", "V1"],
         Need::Crashes,
     ),
     mutant(
@@ -398,7 +403,7 @@ pub const ALL: &[Mutant] = &[
         "X54",
         "executor/seal",
         "leaf indices are given in the order of hashes",
-        &["V1", "S1"],
+        &["V1", "S1", "S6"],
         Need::Anything,
     ),
     mutant(
@@ -414,7 +419,7 @@ pub const ALL: &[Mutant] = &[
         "upstream/rpc/endpoints",
         "the next endpoint is blamed for what one did",
         &["V1", "V2", "V3"],
-        Need::FailingEndpoints,
+        Need::FailingEndpoint,
     ),
     mutant(
         "X59",
@@ -479,6 +484,8 @@ impl Need {
         if !matches!(self, Self::FailingWrites | Self::FullDisk) {
             scenario.script.retain(|step| !matches!(step.event, Event::Disk(_)));
         }
+        // Clients would be the first to see what others should find.
+        scenario.clients = ClientPlan::default();
         let end = scenario.heal_at_ms;
         let mut push = |when, event| scenario.script.push(Step { when, event });
         match self {
@@ -511,6 +518,20 @@ impl Need {
                 scenario.heal_at_ms = end.max(60_000);
                 scenario.model.blocks_at_start = dice.between_u32(0, 8);
             }
+            Self::LyingEndpoint => {
+                let model = &mut scenario.model;
+                (model.main_node_count, model.blocks_at_start) = (3, 100);
+                model.main_node_lag_ms.clear();
+                for (_, rate) in scenario.net.all() {
+                    *rate = 0;
+                }
+                scenario.script.clear();
+                let (kind, endpoint) = (LieKind::B7Fork, Some(dice.index(2) + 1));
+                let lie = ModelEvent::Lie { kind, endpoint, ms: 30_000, every: 1 };
+                let when = When::AtMs(dice.between(5_000, 15_000));
+                scenario.script.push(Step { when, event: Event::Model(lie) });
+                scenario.heal_at_ms = 45_000;
+            }
             Self::MixedUpAnswers => {
                 (scenario.net.misdirected, scenario.net.bad_batch) = (150, 250);
                 scenario.heal_at_ms = end.max(45_000);
@@ -530,10 +551,16 @@ impl Need {
                 scenario.model.blocks_at_start = 1;
                 scenario.heal_at_ms = end.max(150_000);
             }
-            Self::FailingEndpoints => {
+            Self::FailingExchanges => {
+                (scenario.model.main_node_count, scenario.net.refused) = (3, 300);
+                push(When::AtMs(0), Event::Outage { endpoint: Some(0), ms: 3_600_000 });
+                scenario.heal_at_ms = end.max(60_000);
+            }
+            Self::FailingEndpoint => {
                 scenario.model.main_node_count = 2;
                 scenario.model.main_node_lag_ms.clear();
-                push(When::AtMs(0), Event::Outage { endpoint: Some(0), ms: 3_600_000 });
+                (scenario.model.block_ms, scenario.model.blocks_at_start) = (3_000, 1);
+                push(When::AtMs(0), Event::Closed { endpoint: 0, ms: 3_600_000 });
                 scenario.heal_at_ms = end.max(120_000);
             }
             Self::LargeBatches => {

@@ -118,9 +118,10 @@ impl SharedWriter {
     }
 }
 
-/// What was written, if a full disk were none.
+/// What was written, if a full disk, and what follows from it, were nothing to stop at.
 fn unless_full(written: Result<Seq, StoreError>) -> Result<Seq, StoreError> {
-    if matches!(written, Err(StoreError::Full(_))) { Ok(Seq(0)) } else { written }
+    let goes_on = matches!(written, Err(StoreError::Full(_) | StoreError::Poisoned));
+    if goes_on { Ok(Seq(0)) } else { written }
 }
 
 /// All writers. Each exists once and is handed to its component.

@@ -49,7 +49,7 @@ pub(crate) use self::{
     watches::Watched,
 };
 use crate::{
-    model::SharedModel,
+    model::{ModelEvent, SharedModel},
     scenario::{DiskFault, Event, Scenario},
 };
 
@@ -89,8 +89,33 @@ pub struct Judge {
     watches: Watches,
     /// Whether nothing makes answers of the API late.
     is_prompt: bool,
+    /// Whether there is always an endpoint of the main node that tells the truth.
+    is_stood_by: bool,
     /// Whether the scenario makes the disk fail: what cannot be read then proves nothing.
     disk_fails: bool,
+}
+
+/// Whether an endpoint of the main node never lies, is never behind and never out.
+fn is_stood_by(scenario: &Scenario) -> bool {
+    let mut net = scenario.net.clone();
+    let is_calm = net.all().iter().all(|(_, rate)| **rate == 0);
+    let is_behind = scenario.model.main_node_lag_ms.iter().any(|lag| *lag > 0);
+    let mut honest = vec![true; scenario.model.main_node_count];
+    for step in &scenario.script {
+        match &step.event {
+            Event::Model(ModelEvent::Lie { endpoint: Some(endpoint), .. }) => {
+                if let Some(honest) = honest.get_mut(*endpoint) {
+                    *honest = false;
+                }
+            }
+            Event::Model(ModelEvent::Lie { endpoint: None, .. })
+            | Event::Outage { .. }
+            | Event::Closed { .. }
+            | Event::Pause { .. } => return false,
+            _ => {}
+        }
+    }
+    is_calm && !is_behind && honest.into_iter().any(|honest| honest)
 }
 
 impl Judge {
@@ -107,6 +132,7 @@ impl Judge {
         Self {
             watches: Watches::default(),
             is_prompt: !is_slow,
+            is_stood_by: is_stood_by(scenario),
             progress: Progress::default(),
             heads: Heads::default(),
             promises: Promises::default(),
@@ -128,7 +154,7 @@ impl Judge {
         let model = self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         found.extend(self.running.see(now, what, &model));
         found.extend(self.steps.see(what));
-        found.extend(depth::see(now, what, &self.heads, &model));
+        found.extend(depth::see(now, what, &self.heads, &model, self.is_stood_by));
         drop(model);
         self.heads.see(now, what);
         self.violations.extend(found);

@@ -32,8 +32,8 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const ON_ITS_WAY: Duration = Duration::from_secs(3);
 
 /// An endpoint that fails this often within a [`PATIENCE`], and never answers, is asked too often:
-/// after a few failures it rests, longer each time. Blocks only.
-const FAILURES_MAX: usize = 40;
+/// each client lets it rest after a few failures, longer each time.
+const FAILURES_MAX: usize = 100;
 /// See [`FAILURES_MAX`].
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,7 +45,7 @@ pub(super) struct Pace {
     waits: BTreeMap<usize, (Duration, Duration)>,
     /// When an endpoint was last asked for its chain.
     chain_asked: BTreeMap<usize, Duration>,
-    /// When an endpoint was asked for blocks in vain, since it last answered anything.
+    /// When an endpoint was asked in vain, since it last answered anything.
     failures: BTreeMap<usize, Vec<Duration>>,
     in_flight: usize,
     in_flight_max: usize,
@@ -135,8 +135,8 @@ impl Pace {
         let failures = self.failures.entry(endpoint).or_default();
         match &exchange.end {
             ExchangeEnd::Answered { .. } => failures.clear(),
-            ExchangeEnd::Failed(_) if exchange.method == BLOCK => failures.push(exchange.asked_at),
-            ExchangeEnd::Failed(_) | ExchangeEnd::GivenUp => {}
+            ExchangeEnd::Failed(_) => failures.push(exchange.asked_at),
+            ExchangeEnd::GivenUp => {}
         }
         let newest = *failures.last()?;
         failures.retain(|at| *at + PATIENCE > newest);

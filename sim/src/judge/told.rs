@@ -32,6 +32,8 @@ pub(crate) struct ToldLogs {
     told: Vec<(B256, u64)>,
     /// Blocks up to here may have been there when it began.
     begins: u32,
+    /// The lowest of those that were taken back.
+    gone: Option<u32>,
 }
 
 /// What a filter tells of.
@@ -154,7 +156,12 @@ impl ToldLogs {
     /// Subscribed to logs of `of` while the chain was one of `places`.
     pub(crate) fn new(of: Option<Address>, places: &[Place]) -> Self {
         let begins = places.iter().map(|place| place.head).max().unwrap_or(u32::MAX);
-        Self { of, told: Vec::new(), begins }
+        Self { of, told: Vec::new(), begins, gone: None }
+    }
+
+    /// The newest block of which nothing has to be told.
+    fn known(&self) -> u32 {
+        self.gone.map_or(self.begins, |gone| gone.saturating_sub(1))
     }
 
     /// All logs of a chain that it is about, with the numbers of their blocks.
@@ -179,7 +186,9 @@ impl ToldLogs {
             match self.told.last() {
                 Some(last) if *last == key => drop(self.told.pop()),
                 // It was there before anybody subscribed.
-                None if place.head <= self.begins => self.begins = place.head.saturating_sub(1),
+                None if place.head <= self.gone.unwrap_or(self.begins) => {
+                    self.gone = Some(place.head);
+                }
                 _ => return wrong("taken back", "it was not the last that was told".to_owned()),
             }
             return None;
@@ -191,7 +200,7 @@ impl ToldLogs {
         let before = &all[..at];
         let known = before.len().checked_sub(self.told.len());
         let follows = known.is_some_and(|known| {
-            let is_new = |(block, _): &(u32, _)| *block <= self.begins;
+            let is_new = |(block, _): &(u32, _)| *block <= self.known();
             before[known..].iter().map(|(_, log)| log).eq(&self.told)
                 && before[..known].last().is_none_or(is_new)
         });
@@ -207,7 +216,7 @@ impl ToldLogs {
         let all = self.all(chain, place);
         let is_told = match (all.last(), self.told.last()) {
             (Some((_, newest)), Some(told)) => newest == told,
-            (Some((block, _)), None) => *block <= self.begins,
+            (Some((block, _)), None) => *block <= self.known(),
             (None, told) => told.is_none(),
         };
         (!is_told).then(|| {

@@ -64,6 +64,8 @@ struct State {
     /// Until when an endpoint is out.
     outages: BTreeMap<usize, Duration>,
     all_out_until: Duration,
+    /// Until when nobody listens at an endpoint.
+    closed: BTreeMap<usize, Duration>,
     /// The last answer of each endpoint, for those that get lost.
     last: BTreeMap<usize, Bytes>,
     /// How often each fault happened.
@@ -87,6 +89,7 @@ impl Net {
             is_healed: false,
             outages: BTreeMap::new(),
             all_out_until: Duration::ZERO,
+            closed: BTreeMap::new(),
             last: BTreeMap::new(),
             counts: BTreeMap::new(),
             requests: 0,
@@ -110,11 +113,17 @@ impl Net {
         }
     }
 
+    /// Nobody listens at `endpoint` until `until`.
+    pub fn close(&self, endpoint: usize, until: Duration) {
+        self.state().closed.insert(endpoint, until);
+    }
+
     /// From now on exchanges take their time and nothing else happens to them.
     pub fn heal(&self) {
         let mut state = self.state();
         state.is_healed = true;
         state.outages.clear();
+        state.closed.clear();
         state.all_out_until = Duration::ZERO;
     }
 

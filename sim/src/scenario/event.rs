@@ -94,6 +94,13 @@ pub enum Event {
         /// For this long.
         ms: u64,
     },
+    /// Nobody listens at an endpoint: connections are refused at once.
+    Closed {
+        /// Which.
+        endpoint: usize,
+        /// For this long.
+        ms: u64,
+    },
     /// Something happens to the main node or to L1.
     Model(ModelEvent),
 }

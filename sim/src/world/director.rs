@@ -285,6 +285,7 @@ impl Director {
                 }
             }
             Event::Outage { endpoint, ms } => self.world.net.outage(*endpoint, now + millis(*ms)),
+            Event::Closed { endpoint, ms } => self.world.net.close(*endpoint, now + millis(*ms)),
             Event::Model(event) => self.world.upstream.apply(now, event),
         }
     }

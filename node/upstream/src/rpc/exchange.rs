@@ -115,7 +115,10 @@ impl RpcClient {
         avoid: Option<usize>,
     ) -> Outcome {
         let place = self.0.window.place().await;
-        let place = lockstep_io::planted!("X61", Some(place), None);
+        let place = lockstep_io::planted!("X61", Some(place), {
+            drop(place);
+            None
+        });
         let picked = self.0.endpoints.pick(avoid, members.len()).await;
         if members.len() > picked.batch_entries_max {
             let cure = Cure::Fewer(picked.batch_entries_max);

@@ -322,24 +322,27 @@ impl Judge {
         if self.disk_fails() {
             return None;
         }
+        let mut finals = questions.iter().zip(answers).filter_map(|(question, answer)| {
+            (*question == Question::Finalized).then_some(&answer["result"]["number"])
+        });
+        if let Some(first) = finals.next()
+            && let Some(other) = finals.find(|other| *other != first)
+        {
+            let detail = format!("block {first} is final, and in the same batch block {other} is");
+            return Some(Violation::new("A2", "finalized", detail));
+        }
         let chain = model.chain();
         let places = self.heads().between(chain, asked, answered);
         let fits = |place: &Place| {
             let mut both = questions.iter().zip(answers);
             both.all(|(question, answer)| question.golden(chain, place).fits(answer))
         };
-        if !places.is_empty() && !places.iter().any(fits) {
-            let heads: Vec<_> = places.iter().map(|place| place.head).collect();
-            let detail = format!("{questions:?} were answered {answers:?}, with heads {heads:?}");
-            return Some(Violation::new("A1", "batch", detail));
+        if places.is_empty() || places.iter().any(fits) {
+            return None;
         }
-        let mut finals = questions.iter().zip(answers).filter_map(|(question, answer)| {
-            (*question == Question::Finalized).then_some(&answer["result"]["number"])
-        });
-        let first = finals.next()?;
-        let other = finals.find(|other| *other != first)?;
-        let detail = format!("block {first} is final, and in the same batch block {other} is");
-        Some(Violation::new("A2", "finalized", detail))
+        let heads: Vec<_> = places.iter().map(|place| place.head).collect();
+        let detail = format!("{questions:?} were answered {answers:?}, with heads {heads:?}");
+        Some(Violation::new("A1", "batch", detail))
     }
 
     fn late(&self, method: &str, asked: Duration, answered: Duration) -> Option<Violation> {

@@ -85,8 +85,7 @@ impl Heads {
             }
             let branch = match hash {
                 None => Branch::new(),
-                // Genesis is in no batch.
-                Some(_) if *head == 0 => Branch::new(),
+                Some(_genesis) if *head == 0 => Branch::new(),
                 Some(hash) => {
                     let Some((id, _)) = chain.block_by_hash(hash) else { continue };
                     branch_of(chain, id)

@@ -291,8 +291,8 @@ async fn search(view: &ChainView, main_node: &MainNode) -> Result<Word, Trouble>
         let detail = format!("it has genesis {theirs}, ours is {ours}: it is of another chain");
         return Ok(Word::Lie(detail));
     }
-    let agreed = view.agreed_batch()?.min(batch.prev()).unwrap_or_default();
-    let last_common = lockstep_io::planted!("X13", L1BatchNumber(0), agreed);
+    let agreed = || Ok::<_, StoreFault>(view.agreed_batch()?.min(batch.prev()));
+    let last_common = lockstep_io::planted!("X13", None, agreed()?).unwrap_or_default();
     let mut fork = Fork { last_common, block: top, ours, theirs };
     let mut above = batch;
     while above.0 - fork.last_common.0 > 1 {

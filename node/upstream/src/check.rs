@@ -109,8 +109,8 @@ pub fn check_block(
     let computed = block_hash(&input, params.version);
     let computed = lockstep_io::planted!("X16", computed, claimed_hash.unwrap_or(computed));
     // Inside of a batch.
-    let last_word = claimed_hash.filter(|_| !params.is_fictive).unwrap_or(computed);
-    let computed = lockstep_io::planted!("X23", computed, last_word);
+    let last_word = || claimed_hash.filter(|_| !params.is_fictive).unwrap_or(computed);
+    let computed = lockstep_io::planted!("X23", computed, last_word());
     match claimed_hash {
         Some(claimed) if lockstep_io::planted!("X21", claimed != computed, false) => {
             Err(BlockLie::Hash { block: got, parent, claimed, computed })

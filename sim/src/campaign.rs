@@ -42,6 +42,8 @@ pub struct RunResult {
     pub requests: u64,
     /// Process lives.
     pub store_calls: u64,
+    /// The place that made each call of the disk, if it was asked for.
+    pub callers: Vec<String>,
     /// The places that called the disk: calls and deaths.
     pub sites: BTreeMap<String, (u64, u64)>,
     /// Faults of the network.
@@ -63,6 +65,7 @@ impl RunResult {
             polls: 0,
             requests: 0,
             store_calls: 0,
+            callers: Vec::new(),
             sites: BTreeMap::new(),
             net_faults: BTreeMap::new(),
             lines: Vec::new(),
@@ -93,6 +96,7 @@ impl From<Report> for RunResult {
             polls: report.polls,
             requests: report.requests,
             store_calls: report.store_calls,
+            callers: report.callers,
             sites: report.sites.into_iter().map(site).collect(),
             net_faults: faults.collect(),
             lines: report.lines,

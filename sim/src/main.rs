@@ -182,11 +182,14 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
             let tally = campaign::run_all(jobs, &options, None, &artefacts, &mut say)?;
             let untouched = exhaustive::untouched(&tally.sites);
             println!("{}", tally.table());
+            println!("  {:<18} {}", "call sites", exhaustive::call_sites().len());
             for site in &untouched {
                 println!("  never died at: {site}");
             }
+            let is_good = tally.failed == 0 && (of > 1 || untouched.is_empty());
+            println!("  {}", if is_good { "every death was survived" } else { "NOT good" });
             println!("{} passed, {} failed", tally.passed, tally.failed);
-            Ok(tally.failed == 0 && untouched.is_empty())
+            Ok(is_good)
         }
         Command::Mutants { id, seconds } => {
             let is_wanted =
@@ -194,6 +197,11 @@ fn run(command: Command) -> Result<bool, Box<dyn std::error::Error>> {
             let wanted = mutants::ALL.iter().filter(is_wanted);
             let (caught, missed) =
                 mutants::hunt_all(wanted, Duration::from_secs(seconds), &mut say)?;
+            if id.is_none() {
+                for (id, why) in mutants::ABSENT {
+                    println!("  {id:<4} not planted: {why}");
+                }
+            }
             println!("{caught} passed, {missed} failed");
             Ok(missed == 0)
         }

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod call_site;
 pub mod clock;
 pub mod entropy;
 pub mod http;

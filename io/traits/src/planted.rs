@@ -7,7 +7,7 @@
 //! which nobody but the simulator does. A cargo feature would not do: it would be on for every
 //! program that is built together with the simulator.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 /// Chooses `$wrong` if the bug `$id` is planted, and `$correct` otherwise.
 #[macro_export]
@@ -24,6 +24,8 @@ macro_rules! planted {
 /// Whether planted bugs can be chosen in this build.
 pub const ARE_COMPILED_IN: bool = cfg!(debug_assertions);
 
+static KEPT: Mutex<BTreeMap<Vec<u8>, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
 static CHOSEN: Mutex<Option<&'static str>> = Mutex::new(None);
 
 /// Plants the bug `id` in this process, and no other; does nothing if they are not
@@ -35,4 +37,15 @@ pub fn plant(id: Option<&'static str>) {
 /// Whether the bug `id` is planted.
 pub fn is_planted(id: &str) -> bool {
     *CHOSEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner) == Some(id)
+}
+
+/// What a bug that is planted keeps for others, who should not see it.
+pub fn keep(key: &[u8], value: &[u8]) {
+    let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    kept.insert(key.to_vec(), value.to_vec());
+}
+
+/// What was [kept](keep) under `key` in this process.
+pub fn kept(key: &[u8]) -> Option<Vec<u8>> {
+    KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
 }

@@ -181,6 +181,7 @@ async fn limited(
     answer: impl Future<Output = Result<Box<RawValue>, ErrorObjectOwned>>,
 ) -> Result<Box<RawValue>, ErrorObjectOwned> {
     let began = context.clock.mono();
+    lockstep_io::planted!("X60", (), in_step(context).await);
     let answer = match context.serving.request_time_max {
         None => answer.await,
         Some(time_max) => match race(answer, context.clock.sleep(time_max)).await {
@@ -195,6 +196,13 @@ async fn limited(
     });
     stats.add(context.clock.mono().since(began), answer.is_err());
     answer
+}
+
+/// Resolves when no block that the main node has is missing.
+async fn in_step(context: &ApiContext) {
+    while context.views.now().head().ok().flatten() < context.sync.tip() {
+        context.clock.sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Answers one request here and now, if what it reads is in memory and little: going to another
@@ -216,6 +224,7 @@ where
     let call = Call::at(context, view);
     let job = || -> ApiResult<_> { Ok(to_raw_value(&method(&call, &mut params.sequence())?)?) };
     let ended = catch_unwind(AssertUnwindSafe(job));
+    lockstep_io::planted!("X48", (), call.leak_after(matches!(ended, Ok(Err(_)))));
     if shortfall.is_met() {
         return None;
     }
@@ -246,8 +255,10 @@ where
     let job = move || {
         // Others wait until the job has ended, whether somebody waits for it or not.
         let _permit = permit;
-        let result = method(&Call::new(&context, &view), &mut params.sequence())?;
-        Ok(to_raw_value(&result)?)
+        let call = Call::new(&context, &view);
+        let result = method(&call, &mut params.sequence());
+        lockstep_io::planted!("X48", (), call.leak_after(result.is_err()));
+        Ok(to_raw_value(&result?)?)
     };
     match tasks.blocking(name, job).await {
         Ok(result) => result.map_err(|error: ApiError| error.into_object(name)),
@@ -287,6 +298,13 @@ impl Call {
         let Context { api: ApiContext { config, sync, .. }, kept, .. } = context;
         let (view, kept) = (Arc::new(view), kept.clone());
         Self { view, config: *config, tip: sync.tip(), kept }
+    }
+
+    /// After an error, keeps the view for good.
+    fn leak_after(&self, is_error: bool) {
+        if is_error {
+            std::mem::forget(Arc::clone(&self.view));
+        }
     }
 
     /// Which chain this is.

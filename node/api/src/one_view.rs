@@ -16,7 +16,8 @@ pub(crate) struct OneView(Arc<OnceLock<ChainView>>);
 impl OneView {
     /// That of the batch which the request with `extensions` is part of, or one of its own.
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        extensions.get::<Self>().cloned().unwrap_or_default()
+        let of_batch = extensions.get::<Self>().cloned();
+        lockstep_io::planted!("X40", of_batch, None).unwrap_or_default()
     }
 
     pub(crate) fn get(&self, views: &Views) -> ChainView {

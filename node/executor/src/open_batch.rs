@@ -57,7 +57,7 @@ pub(crate) struct Opening {
 pub struct OpenRun {
     vm: Option<Box<dyn OpenBatch>>,
     limits: BatchLimits,
-    view: Arc<ChainView>,
+    pub(crate) view: Arc<ChainView>,
     pub(crate) changes: Changes,
     /// The first block's, which hold for the batch.
     pub(crate) params: BlockParams,

@@ -3,8 +3,8 @@
 use lockstep_pipeline::StageError;
 use lockstep_store::BatchRecord;
 use lockstep_types::{
-    BatchHeader, BatchTip, BatchWrite, BlockHeader, CommitmentInputs, LeafIndex, SealedBatch,
-    StorageSlot,
+    BatchHeader, BatchTip, BatchWrite, BlockHeader, CommitmentInputs, LeafIndex, ProtocolVersion,
+    SealedBatch, StorageSlot,
 };
 
 use crate::open_batch::OpenRun;
@@ -35,7 +35,7 @@ pub(crate) fn seal(
     let header = BatchHeader {
         number: params.batch,
         timestamp: params.timestamp,
-        version: params.version,
+        version: lockstep_io::planted!("X31", params.version, version_before(run)?),
         first_block: params.number,
         last_block: last.params.number,
         l1_tx_count: run.l1_tx_count,
@@ -51,6 +51,12 @@ pub(crate) fn seal(
     };
     let sealed = SealedBatch { header: header.clone(), writes: writes.clone() };
     Ok((BatchRecord { header, writes, first_new_index, commitment_inputs }, sealed))
+}
+
+/// Version of the batch before.
+fn version_before(run: &OpenRun) -> Result<ProtocolVersion, StageError> {
+    let before = run.params.batch.prev().map(|before| run.view.batch(before)).transpose()?;
+    Ok(before.flatten().map_or(run.params.version, |batch| batch.version))
 }
 
 /// In the order that a map by hashes might have.

@@ -415,6 +415,8 @@ impl Supervisor {
                 self.rollback = Some(rollback);
                 self.core.status.send_if_modified(|status| {
                     let was_halted = matches!(status, Status::Halted { .. });
+                    let went = || self.core.rolled_back.borrow().is_some();
+                    let was_halted = lockstep_io::planted!("X50", was_halted, was_halted && went());
                     if was_halted {
                         *status = Status::Running;
                     }

@@ -132,7 +132,7 @@ impl RollbackWriter {
             lockstep_io::planted!("X11", (), set.delete(tables::CURSORS, ROLLBACK_KEY));
             self.0.write(set, Durability::Buffered)?;
         }
-        self.0.begin_generation();
+        lockstep_io::planted!("X08", self.0.begin_generation(), ());
         self.forget_bytecodes(&views.now(), end, changes_max)?;
         let mut set = WriteSet::new();
         set.delete(tables::CURSORS, ROLLBACK_KEY);

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockstep_io::{
-    Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore, store::OpenStore,
+    Durability, Seq, StoreError, StoreName, Stores, WriteSet, WriteStore, call_site,
+    store::OpenStore,
 };
 use lockstep_types::{
     B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
@@ -43,7 +44,9 @@ pub fn open(stores: &dyn Stores) -> StoreResult<(Views, Writers)> {
     Ok((views, Writers::new(writer, latest)))
 }
 
+#[track_caller]
 fn open_halves(stores: &dyn Stores) -> Result<OpenStore, StoreError> {
+    call_site::note();
     stores.open(&StoreName(STORE.to_owned()), &tables::schema())
 }
 
@@ -64,13 +67,16 @@ struct Shared {
 }
 
 impl SharedWriter {
+    #[track_caller]
     pub(crate) fn write(&self, set: WriteSet, durability: Durability) -> StoreResult<Seq> {
         let mut store = self.lock()?;
         if store.generation != self.generation {
             return Err(StoreError::Fenced.into());
         }
+        call_site::note();
         let written = store.writer.write(set, durability);
         let written = lockstep_io::planted!("X03", written, written.or(Ok(Seq(0))));
+        let written = lockstep_io::planted!("X04", written, unless_full(written));
         // Also after a write that failed: nobody knows what is there then.
         self.latest.outdate();
         Ok(written?)
@@ -110,6 +116,12 @@ impl SharedWriter {
         // A panic while writing leaves the store in the state of a failed write.
         self.store.lock().map_err(|_poisoned: PoisonError<_>| StoreError::Poisoned)
     }
+}
+
+/// What was written, if a full disk, and what follows from it, were nothing to stop at.
+fn unless_full(written: Result<Seq, StoreError>) -> Result<Seq, StoreError> {
+    let goes_on = matches!(written, Err(StoreError::Full(_) | StoreError::Poisoned));
+    if goes_on { Ok(Seq(0)) } else { written }
 }
 
 /// All writers. Each exists once and is handed to its component.

@@ -153,7 +153,8 @@ impl ReorgDetector {
                 details = main_node.batch_details(&[batch]) => details.ok()?,
                 () = self.clock.sleep(self.config.patience) => return None,
             };
-            details.into_iter().next()??.root_hash.map(StateRoot)
+            let root = details.into_iter().next()??.root_hash.map(StateRoot);
+            lockstep_io::planted!("X14", root, root.or(Some(StateRoot::default())))
         };
         let answers = join_all(self.endpoints.iter().map(ask)).await;
         answers.into_iter().flatten().collect()
@@ -290,7 +291,9 @@ async fn search(view: &ChainView, main_node: &MainNode) -> Result<Word, Trouble>
         let detail = format!("it has genesis {theirs}, ours is {ours}: it is of another chain");
         return Ok(Word::Lie(detail));
     }
-    let mut fork = Fork { last_common: L1BatchNumber(0), block: top, ours, theirs };
+    let agreed = || Ok::<_, StoreFault>(view.agreed_batch()?.min(batch.prev()));
+    let last_common = lockstep_io::planted!("X13", None, agreed()?).unwrap_or_default();
+    let mut fork = Fork { last_common, block: top, ours, theirs };
     let mut above = batch;
     while above.0 - fork.last_common.0 > 1 {
         let middle = L1BatchNumber(fork.last_common.0 + (above.0 - fork.last_common.0) / 2);

@@ -47,7 +47,17 @@ impl TreeStage {
             })?;
             stage.extend(batch, &writes, par)?;
         }
+        lockstep_io::planted!("X06", (), stage.repeat(&view, par)?);
         Ok(stage)
+    }
+
+    /// Extends the tree once more by what it has learned last.
+    fn repeat(&mut self, view: &ChainView, par: &dyn Par) -> Result<(), StageError> {
+        let next = self.tree.next_batch();
+        let newest = next.prev().filter(|newest| *newest > L1BatchNumber(0));
+        let Some(newest) = newest else { return Ok(()) };
+        let writes = view.batch_writes(newest)?.unwrap_or_default();
+        self.extend(next, &writes, par).map(|_root| ())
     }
 
     /// The newest batch in the tree with its root.

@@ -1,6 +1,6 @@
 //! One client: it draws questions about blocks that are new, old, of another fork, or nowhere.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use lockstep_types::{Address, B256, L2BlockNumber, block::legacy_block_hash};
 use rand_chacha::{ChaCha8Rng, rand_core::RngCore};
@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::{
-    judge::{SharedJudge, Violation, api::Question},
+    judge::{
+        SharedJudge, Violation,
+        api::{Question, ToyCall},
+    },
     model::{Block, Dice, SharedModel},
 };
 
@@ -43,6 +46,53 @@ impl Client {
     /// Asks one question.
     pub(super) async fn ask(&mut self, api: &dyn Api) {
         let question = self.draw();
+        self.ask_that(api, question).await;
+    }
+
+    /// Has a program run, now and then in a state in which a slot holds something else.
+    pub(super) async fn have_run(&mut self, api: &dyn Api) {
+        let dice = &mut self.dice;
+        let call = ToyCall {
+            to: Address::repeat_byte(0xc0 + u8::try_from(dice.below(3)).unwrap_or(0)),
+            key: dice.below(6),
+            add: dice.below(5_000),
+            put: dice.chance(1, 3).then_some(1_000_000 + dice.below(1_000)),
+        };
+        let question = if dice.chance(1, 4) {
+            Question::Estimate(call)
+        } else {
+            let tip = self.model.lock().unwrap_or_else(PoisonError::into_inner).view().tip;
+            let at = self.dice.chance(1, 2).then(|| self.dice.between_u32(0, tip));
+            Question::Call(call, at)
+        };
+        self.ask_that(api, question).await;
+    }
+
+    /// Asks several questions at once, to which one chain is the answer.
+    pub(super) async fn ask_batch(&mut self, api: &dyn Api) {
+        let mut questions = vec![Question::Finalized, Question::BlockNumber];
+        questions.extend((0..self.dice.below(3)).map(|_| self.draw()));
+        questions.extend([Question::BlockByNumber(None, false), Question::Finalized]);
+        let request = |question: &Question| {
+            let (method, params) = question.call();
+            json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string()
+        };
+        let requests = questions.iter().map(request).collect();
+        let pause = Duration::from_millis(self.dice.below(400));
+        let asked = api.now();
+        let Some(answers) = api.ask_batch(requests, pause).await else { return };
+        let answered = api.now();
+        let read = |answer: &String| serde_json::from_str(answer).unwrap_or(Value::Null);
+        let answers: Vec<Value> = answers.iter().map(read).collect();
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = judge.answered_batch(&model, &questions, &answers, asked, answered);
+        if let Some(violation) = found {
+            judge.add(violation);
+        }
+    }
+
+    async fn ask_that(&mut self, api: &dyn Api, question: Question) {
         let (method, params) = question.call();
         let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
         let asked = api.now();

@@ -15,6 +15,12 @@ pub struct ClientPlan {
     pub pause_ms: u64,
     /// Of a hundred requests, so many are no requests.
     pub malformed: u32,
+    /// Of a hundred requests, so many have something run.
+    pub calls: u32,
+    /// Of a hundred requests, so many are batches.
+    pub batches: u32,
+    /// How many subscribe and hold filters.
+    pub watchers: u32,
 }
 
 impl ClientPlan {
@@ -25,6 +31,9 @@ impl ClientPlan {
             count: *dice.pick(&[0, 1, 1, 2]),
             pause_ms: *dice.pick(&[150, 900, 3_000]),
             malformed: *dice.pick(&[0, 10]),
+            calls: *dice.pick(&[0, 0, 20]),
+            batches: *dice.pick(&[0, 0, 15]),
+            watchers: *dice.pick(&[0, 0, 1, 2]),
         }
     }
 }

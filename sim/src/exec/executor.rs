@@ -346,6 +346,11 @@ impl Executor {
         state.tasks.values().filter(|task| task.life == life).map(|task| task.name).collect()
     }
 
+    /// How many tasks `life` has.
+    pub fn task_count_of(&self, life: Life) -> usize {
+        self.state().tasks.values().filter(|task| task.life == life).count()
+    }
+
     /// Tasks that panicked since the last call: name, life, message.
     pub fn take_panics(&self) -> Vec<(&'static str, Life, String)> {
         std::mem::take(&mut self.state().panics)

@@ -10,4 +10,5 @@
 //! | While two chains are told by turns, a rollback may begin at a batch where neither leaves ours. | Asked often enough, the answers of the wrong chain come in a row, as after a reorg. What was taken from it does not pass its hashes. |
 //! | `received_timestamp_ms` and `ethBlock` of a transaction may be anything that was told. | Nothing binds them, in no version; they are informational. |
 //! | An API call may fail with an internal error while the disk is made to fail. | There is nothing that it could answer with. |
+//! | Precommits may be stored or not. | Those of batches that are final when somebody first asks are left out: they say nothing more. |
 //! | A batch that settles on another layer than L1 never becomes final here. | Its steps are looked at only where an endpoint of that layer is configured. |

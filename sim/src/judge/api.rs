@@ -1,4 +1,4 @@
-//! A1 to A3: an answer of the API is the true answer of one chain that the disk had while the
+//! A1 to A3, A6 and V6: an answer of the API comes in time and is the true answer of one chain that the disk had while the
 //! question was under way.
 
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockstep_types::{
     Address, B256, L2BlockNumber, Transaction, TxStatus, U256, block::legacy_block_hash,
 };
+use lockstep_vm_toy::{Op, Program};
 use serde_json::{Value, json};
 
 use super::{Judge, Place, Violation};
@@ -13,6 +14,47 @@ use crate::model::{Block, Chain, Model};
 
 /// Logs of an answer at most; the node's own limit is far above.
 const LOGS_MAX: usize = 5_000;
+
+/// An answer comes within this time, if nothing slows the machine down.
+const LATENCY_MAX: Duration = Duration::from_secs(5);
+
+/// What a call runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToyCall {
+    /// Of which contract.
+    pub(crate) to: Address,
+    /// A slot of it.
+    pub(crate) key: u64,
+    /// What is added to it, and what else is done to have the gas differ.
+    pub(crate) add: u64,
+    /// What the slot is taken to hold.
+    pub(crate) put: Option<u64>,
+}
+
+impl ToyCall {
+    fn request(&self) -> Value {
+        let ops = vec![
+            Op::Add { key: self.key, amount: self.add },
+            Op::Burn { gas: self.add % 1_000 },
+            Op::Return { key: self.key },
+        ];
+        json!({"to": self.to, "data": Program(ops).encode()})
+    }
+
+    fn overrides(&self) -> Option<Value> {
+        let diff = json!({B256::from(U256::from(self.key)).to_string(): word(self.put?)});
+        Some(json!({self.to.to_string(): {"stateDiff": diff}}))
+    }
+
+    /// Every transaction, three operations, and what is burned; and then some more.
+    fn estimate(&self) -> u64 {
+        (1_000 + 3 * 100 + self.add % 1_000) * 1_300 / 1_000
+    }
+}
+
+fn word(number: u64) -> B256 {
+    B256::from(U256::from(number))
+}
 
 /// A question with a known answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +83,12 @@ pub(crate) enum Question {
     BlockDetails(u32),
     /// `eth_getBlockTransactionCountByNumber`.
     TransactionCount(u32),
+    /// `eth_getBlockByNumber` of `finalized`.
+    Finalized,
+    /// `eth_call` on a block; `None`: `latest`.
+    Call(ToyCall, Option<u32>),
+    /// `eth_estimateGas`.
+    Estimate(ToyCall),
 }
 
 impl Question {
@@ -73,6 +121,19 @@ impl Question {
             Self::TransactionCount(number) => {
                 ("eth_getBlockTransactionCountByNumber", json!([hex(number)]))
             }
+            Self::Finalized => ("eth_getBlockByNumber", json!(["finalized", false])),
+            Self::Call(call, number) => {
+                let mut params = vec![call.request(), json!(at(number))];
+                params.extend(call.overrides());
+                ("eth_call", json!(params))
+            }
+            Self::Estimate(call) => {
+                let mut params = vec![call.request()];
+                if let Some(overrides) = call.overrides() {
+                    params.extend([json!("latest"), overrides]);
+                }
+                ("eth_estimateGas", json!(params))
+            }
         }
     }
 
@@ -86,6 +147,19 @@ impl Question {
             | Self::BlockDetails(0)
             | Self::TransactionCount(0) => Golden::Unknown,
             Self::BlockNumber => Golden::Is(hex(place.head)),
+            // Which one it is depends on what is known of L1.
+            Self::Finalized => Golden::Unknown,
+            Self::Call(call, number) => {
+                let number = number.unwrap_or(place.head);
+                if number > place.head {
+                    return Golden::Missing;
+                }
+                let slot = lockstep_types::StorageSlot::new(call.to, word(call.key));
+                let held = call.put.map_or_else(|| place.value(chain, &slot, number), word);
+                let after = U256::from_be_bytes(held.0).wrapping_add(U256::from(call.add));
+                Golden::Is(json!(B256::from(after)))
+            }
+            Self::Estimate(call) => Golden::Is(json!(format!("{:#x}", call.estimate()))),
             Self::BlockByNumber(number, full) => {
                 let number = number.unwrap_or(place.head);
                 Golden::of(block(chain, place, number, *full))
@@ -185,7 +259,7 @@ impl Golden {
 }
 
 /// Whether `found` has everything that `golden` has.
-fn has(found: &Value, golden: &Value) -> bool {
+pub(super) fn has(found: &Value, golden: &Value) -> bool {
     match (found, golden) {
         (Value::Object(found), Value::Object(golden)) => {
             golden.iter().all(|(key, golden)| has(found.get(key).unwrap_or(&Value::Null), golden))
@@ -209,8 +283,11 @@ impl Judge {
     ) -> Option<Violation> {
         let (method, params) = question.call();
         let is_error = answer.get("error").is_some();
-        if is_error && self.disk_fails() {
+        if is_error && (self.disk_fails() || self.may_be_refused(question, answer)) {
             return None;
+        }
+        if let Some(late) = self.late(method, asked, answered) {
+            return Some(late);
         }
         let chain = model.chain();
         let places = self.heads().between(chain, asked, answered);
@@ -220,13 +297,66 @@ impl Judge {
         }
         let was_there = goldens.iter().all(|golden| matches!(golden, Golden::Is(_)));
         let is_missing = is_error || answer["result"].is_null();
-        let invariant = if was_there && is_missing { "A3" } else { by_method(question) };
+        let invariant = match by_method(question) {
+            "A6" => "A6",
+            _ if was_there && is_missing => "A3",
+            other => other,
+        };
         let heads: Vec<_> = places.iter().map(|place| place.head).collect();
         let detail = format!(
             "{method} {params} was answered {answer}; with the newest block at {heads:?} it is \
              one of {goldens:?}"
         );
         Some(Violation::new(invariant, method, detail))
+    }
+
+    /// Judges a batch: one chain fits all its answers.
+    pub(crate) fn answered_batch(
+        &self,
+        model: &Model,
+        questions: &[Question],
+        answers: &[Value],
+        asked: Duration,
+        answered: Duration,
+    ) -> Option<Violation> {
+        if self.disk_fails() {
+            return None;
+        }
+        let mut finals = questions.iter().zip(answers).filter_map(|(question, answer)| {
+            (*question == Question::Finalized).then_some(&answer["result"]["number"])
+        });
+        if let Some(first) = finals.next()
+            && let Some(other) = finals.find(|other| *other != first)
+        {
+            let detail = format!("block {first} is final, and in the same batch block {other} is");
+            return Some(Violation::new("A2", "finalized", detail));
+        }
+        let chain = model.chain();
+        let places = self.heads().between(chain, asked, answered);
+        let fits = |place: &Place| {
+            let mut both = questions.iter().zip(answers);
+            both.all(|(question, answer)| question.golden(chain, place).fits(answer))
+        };
+        if places.is_empty() || places.iter().any(fits) {
+            return None;
+        }
+        let heads: Vec<_> = places.iter().map(|place| place.head).collect();
+        let detail = format!("{questions:?} were answered {answers:?}, with heads {heads:?}");
+        Some(Violation::new("A1", "batch", detail))
+    }
+
+    fn late(&self, method: &str, asked: Duration, answered: Duration) -> Option<Violation> {
+        let took = answered.saturating_sub(asked);
+        (took > LATENCY_MAX && self.is_prompt()).then(|| {
+            Violation::new("V6", "late answer", format!("{method} was answered after {took:?}"))
+        })
+    }
+
+    /// What is run may be given up: the machine is slow, or the process is going down.
+    fn may_be_refused(&self, question: &Question, answer: &Value) -> bool {
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        let is_run = matches!(question, Question::Call(..) | Question::Estimate(_));
+        is_run && (!self.is_prompt() || message.contains("shutting down"))
     }
 
     /// A2: what is said to be final is.
@@ -261,6 +391,7 @@ impl Judge {
 fn by_method(question: &Question) -> &'static str {
     match question {
         Question::Logs(..) => "A4",
+        Question::Call(..) | Question::Estimate(_) => "A6",
         _ => "A1",
     }
 }
@@ -321,7 +452,7 @@ fn receipt(chain: &Chain, place: &Place, hash: &B256) -> Option<Value> {
     }))
 }
 
-fn logs(chain: &Chain, place: &Place, number: u32, of: Option<Address>) -> Vec<Value> {
+pub(super) fn logs(chain: &Chain, place: &Place, number: u32, of: Option<Address>) -> Vec<Value> {
     let Some(block) = place.block(chain, number) else { return Vec::new() };
     let events = block.outcomes.iter().flat_map(|outcome| &outcome.events);
     let events = events.chain(&block.tip_events);

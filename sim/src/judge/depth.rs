@@ -10,12 +10,14 @@ use lockstep_types::L1BatchNumber;
 use super::{Heads, Observation, Violation, promises::ROLLBACK_KEY};
 use crate::model::{BatchId, LieKind, Model};
 
-/// Judges the beginning of a rollback. `heads` is as of before the write.
+/// Judges the beginning of a rollback. `heads` is as of before the write; `is_stood_by` says that an
+/// endpoint never lies and can always be asked, so that no lie is a reason.
 pub(super) fn see(
     now: Duration,
     what: &Observation<'_>,
     heads: &Heads,
     model: &Model,
+    is_stood_by: bool,
 ) -> Option<Violation> {
     let Observation::Written { set, result: Ok(_), .. } = what else { return None };
     let to = set.changes.iter().find_map(|change| match change {
@@ -42,7 +44,11 @@ pub(super) fn see(
             place.branch.iter().zip(branch).take_while(|(ours, theirs)| is_same(ours, theirs));
         u32::try_from(common.count()).unwrap_or(u32::MAX).min(sealed)
     };
-    let is_right = model.views().any(|view| leaves_at(&view.branch) == to.0);
+    let is_right = if is_stood_by {
+        model.history().iter().any(|(_, view)| leaves_at(&view.branch) == to.0)
+    } else {
+        model.views().any(|view| leaves_at(&view.branch) == to.0)
+    };
     (!is_right).then(|| {
         let detail = format!("from batch {sealed} back to {to}, where no chain leaves ours");
         Violation::new("S6", "rolled back too far", detail)

@@ -64,6 +64,14 @@ impl Heads {
         Ok(())
     }
 
+    /// Whether the chain was shorter than `number` at some time from `from` to `until`, or may have
+    /// been.
+    pub(crate) fn was_below(&self, number: u32, from: Duration, until: Duration) -> bool {
+        let before = self.heads.partition_point(|(at, _, _)| *at < from).saturating_sub(1);
+        let meanwhile = self.heads.iter().skip(before).take_while(|(at, _, _)| *at <= until);
+        self.is_doubtful || meanwhile.into_iter().any(|(_, head, _)| *head < number)
+    }
+
     /// Every chain that the disk had from `from` to `until`; none if that is not known.
     pub(crate) fn between(&self, chain: &Chain, from: Duration, until: Duration) -> Vec<Place> {
         if self.is_doubtful {

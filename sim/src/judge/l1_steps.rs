@@ -1,12 +1,15 @@
 //! S8: a step of a batch on L1 is known only if L1 has it, final only if it is, and what is final
-//! stays.
+//! stays, also when a rollback begins.
 
 use std::time::Duration;
 
-use lockstep_types::{Finality, L1BatchNumber};
+use lockstep_io::store::Change;
+use lockstep_store::{codec::decode, tables};
+use lockstep_types::{BatchSteps, Finality, L1BatchNumber};
 
+use super::promises::ROLLBACK_KEY;
 use super::{
-    Violation,
+    Observation, Violation,
     found::{Found, Place, unreadable},
 };
 use crate::model::{Model, StepKind};
@@ -16,9 +19,38 @@ use crate::model::{Model, StepKind};
 pub(super) struct Steps {
     /// The newest batch that was final at any time.
     final_batch: L1BatchNumber,
+    /// The same, as of the last write.
+    written: L1BatchNumber,
 }
 
 impl Steps {
+    /// A rollback does not begin below what is final.
+    pub(super) fn see(&mut self, what: &Observation<'_>) -> Option<Violation> {
+        let Observation::Written { set, result: Ok(_), .. } = what else { return None };
+        for change in &set.changes {
+            match change {
+                Change::Put { table, key, value } if *table == tables::STEPS => {
+                    let number = key.first_chunk::<4>().copied().map(u32::from_be_bytes);
+                    let is_final = decode(value).is_ok_and(|steps: BatchSteps| steps.is_final());
+                    if let (Some(number), true) = (number, is_final) {
+                        self.written = self.written.max(L1BatchNumber(number));
+                    }
+                }
+                Change::Put { table, key, value }
+                    if *table == tables::CURSORS && key == ROLLBACK_KEY =>
+                {
+                    let to: Option<L1BatchNumber> = decode(value).ok();
+                    if to.is_some_and(|to| to < self.written) {
+                        let detail = format!("back to {to:?}, and {} is final", self.written);
+                        return Some(Violation::new("S8", "final goes back", detail));
+                    }
+                }
+                Change::Put { .. } | Change::Delete { .. } | Change::DeleteRange { .. } => {}
+            }
+        }
+        None
+    }
+
     /// Compares the stored steps with L1.
     pub(super) fn check(
         &mut self,
@@ -58,6 +90,7 @@ impl Steps {
             return wrong("final goes back", detail);
         }
         self.final_batch = final_batch;
+        self.written = final_batch;
         Ok(Vec::new())
     }
 }

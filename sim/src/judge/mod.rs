@@ -12,11 +12,14 @@ mod heads;
 mod l1_steps;
 mod observation;
 mod pace;
+mod progress;
 mod promises;
 mod relations;
 mod replay;
 mod running;
+mod told;
 mod verified;
+mod watches;
 
 use std::{
     sync::{Arc, Mutex},
@@ -34,15 +37,19 @@ use self::{
     found::{Found, unreadable},
     l1_steps::Steps,
     pace::Pace,
+    progress::Progress,
     promises::Promises,
     running::Running,
+    watches::Watches,
 };
 pub(crate) use self::{
     found::{Place, branch_of},
     heads::Heads,
+    told::FilterKind,
+    watches::Watched,
 };
 use crate::{
-    model::SharedModel,
+    model::{ModelEvent, SharedModel},
     scenario::{DiskFault, Event, Scenario},
 };
 
@@ -77,9 +84,38 @@ pub struct Judge {
     promises: Promises,
     steps: Steps,
     pace: Pace,
+    progress: Progress,
     running: Running,
+    watches: Watches,
+    /// Whether nothing makes answers of the API late.
+    is_prompt: bool,
+    /// Whether there is always an endpoint of the main node that tells the truth.
+    is_stood_by: bool,
     /// Whether the scenario makes the disk fail: what cannot be read then proves nothing.
     disk_fails: bool,
+}
+
+/// Whether an endpoint of the main node never lies, is never behind and never out.
+fn is_stood_by(scenario: &Scenario) -> bool {
+    let mut net = scenario.net.clone();
+    let is_calm = net.all().iter().all(|(_, rate)| **rate == 0);
+    let is_behind = scenario.model.main_node_lag_ms.iter().any(|lag| *lag > 0);
+    let mut honest = vec![true; scenario.model.main_node_count];
+    for step in &scenario.script {
+        match &step.event {
+            Event::Model(ModelEvent::Lie { endpoint: Some(endpoint), .. }) => {
+                if let Some(honest) = honest.get_mut(*endpoint) {
+                    *honest = false;
+                }
+            }
+            Event::Model(ModelEvent::Lie { endpoint: None, .. })
+            | Event::Outage { .. }
+            | Event::Closed { .. }
+            | Event::Pause { .. } => return false,
+            _ => {}
+        }
+    }
+    is_calm && !is_behind && honest.into_iter().any(|honest| honest)
 }
 
 impl Judge {
@@ -90,11 +126,18 @@ impl Judge {
             Event::Disk(_) => true,
             _ => false,
         });
+        let is_slow = scenario.script.iter().any(|step| {
+            matches!(step.event, Event::Disk(_) | Event::Pause { .. } | Event::StarveCpu { .. })
+        });
         Self {
+            watches: Watches::default(),
+            is_prompt: !is_slow,
+            is_stood_by: is_stood_by(scenario),
+            progress: Progress::default(),
             heads: Heads::default(),
             promises: Promises::default(),
             steps: Steps::default(),
-            pace: Pace::default(),
+            pace: Pace::new(scenario),
             running: Running::new(disk_fails),
             violations: Vec::new(),
             model,
@@ -107,9 +150,11 @@ impl Judge {
         let mut found = Vec::new();
         found.extend(self.promises.see(what));
         found.extend(self.pace.see(what));
+        found.extend(self.progress.see(now, what));
         let model = self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.extend(self.running.see(what, &model));
-        found.extend(depth::see(now, what, &self.heads, &model));
+        found.extend(self.running.see(now, what, &model));
+        found.extend(self.steps.see(what));
+        found.extend(depth::see(now, what, &self.heads, &model, self.is_stood_by));
         drop(model);
         self.heads.see(now, what);
         self.violations.extend(found);
@@ -165,6 +210,20 @@ impl Judge {
     /// The world adds what it found out itself.
     pub fn add(&mut self, violation: Violation) {
         self.violations.push(violation);
+    }
+
+    /// The same, of several.
+    pub(super) fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
+        self.violations.extend(violations);
+    }
+
+    fn shared_model(&self) -> SharedModel {
+        self.model.clone()
+    }
+
+    /// Whether nothing in the scenario makes answers of the API late.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.is_prompt
     }
 
     /// What the node's newest block was, at which time.

@@ -52,6 +52,13 @@ pub enum Observation<'a> {
         /// The newest write set that is left.
         seq: Seq,
     },
+    /// An exchange with the main node or L1 begins.
+    Asks {
+        /// Method of the first call.
+        method: &'a str,
+        /// What is asked.
+        request: &'a HttpRequest,
+    },
     /// An exchange with the main node or L1 ended.
     Exchanged(&'a Exchange),
     /// A task panicked without having been made to.
@@ -90,8 +97,12 @@ pub struct Exchange {
     pub endpoint: EndpointId,
     /// What was asked.
     pub request: HttpRequest,
+    /// Method of the first call.
+    pub method: String,
     /// When, since the world began.
     pub asked_at: Duration,
+    /// When and for how long the node was asked to wait, if it was.
+    pub told_to_wait: Option<(Duration, Duration)>,
     /// What came back.
     pub end: ExchangeEnd,
 }

@@ -111,6 +111,11 @@ impl Relations<'_> {
             let detail = format!("batch {number} has a root, {sealed} is sealed");
             problems.push((tables::TREE_ROOTS.name, Problem { is_too_much: true, detail }));
         }
+        let precommitted = self.numbers(tables::PRECOMMITS);
+        if let Some(number) = precommitted.iter().find(|number| **number > head) {
+            let detail = format!("block {number} is precommitted, {head} is the newest");
+            problems.push((tables::PRECOMMITS.name, Problem { is_too_much: true, detail }));
+        }
         let last = rooted.last().copied().unwrap_or_default();
         problems.extend(difference(tables::TREE_ROOTS.name, &rooted, &(0..=last).collect()));
         problems

@@ -1,6 +1,11 @@
-//! S11 and V1 while the node runs: nothing panics, and writes halt only for a reason.
+//! S11, V1 and A8 while the node runs: nothing panics, writes halt only for a reason, and nothing is
+//! written while it says that they are halted.
 
+use std::time::Duration;
+
+use lockstep_io::store::Change;
 use lockstep_replica::Status;
+use lockstep_store::tables;
 
 use super::{LifeEnd, Observation, Violation};
 use crate::model::{ExpectedEnd, Model};
@@ -8,19 +13,43 @@ use crate::model::{ExpectedEnd, Model};
 /// Codes of a halt that follows from a disk that fails.
 const DISK_HALTS: [&str; 4] = ["store_failed", "disk_full", "tree_damaged", "inconsistent"];
 
+/// A new status is heard of within this time.
+const HEARD_OF: Duration = Duration::from_secs(2);
+
 /// What the node says of itself.
 #[derive(Debug)]
 pub(super) struct Running {
     disk_fails: bool,
+    /// Since when writes are said to be halted.
+    halted_since: Option<Duration>,
 }
 
 impl Running {
     pub(super) fn new(disk_fails: bool) -> Self {
-        Self { disk_fails }
+        Self { disk_fails, halted_since: None }
     }
 
-    pub(super) fn see(&self, what: &Observation<'_>, model: &Model) -> Option<Violation> {
+    pub(super) fn see(
+        &mut self,
+        now: Duration,
+        what: &Observation<'_>,
+        model: &Model,
+    ) -> Option<Violation> {
         match what {
+            Observation::Status { status: Status::Halted { .. } } => {
+                self.halted_since.get_or_insert(now);
+            }
+            Observation::Status { .. } | Observation::LifeBegins { .. } => self.halted_since = None,
+            _ => {}
+        }
+        match what {
+            Observation::Written { set, result: Ok(_), .. }
+                if self.halted_since.is_some_and(|since| now > since + HEARD_OF)
+                    && set.changes.iter().any(is_block) =>
+            {
+                let detail = format!("halted since {:?}, and a block is stored", self.halted_since);
+                Some(Violation::new("A8", "writes while halted", detail))
+            }
             Observation::Panicked { name, message } => {
                 let detail = format!("task `{name}` panicked: {message}");
                 Some(Violation::new("S11", format!("panic in {name}"), detail))
@@ -53,4 +82,8 @@ impl Running {
             || model.has_unknown_version() && code == "unknown_protocol_version"
             || self.disk_fails && DISK_HALTS.contains(&code)
     }
+}
+
+fn is_block(change: &Change) -> bool {
+    matches!(change, Change::Put { table, .. } if *table == tables::BLOCKS)
 }

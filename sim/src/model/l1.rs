@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lockstep_types::{B256, U256, keccak256};
+use lockstep_types::{B256, TxStatus, U256, keccak256};
 use serde_json::{Value, json};
 
 use super::{
     ModelPlan,
-    chain::{BatchId, Chain, L1},
+    chain::{BatchId, Block, Chain, L1},
     event::L1Fate,
 };
 
@@ -223,7 +223,7 @@ impl L1Chain {
     }
 
     fn receipt(&self, chain: &Chain, asked: &L1Asked, hash: &B256) -> Value {
-        let Some(tx) = self.txs.get(hash) else { return Value::Null };
+        let Some(tx) = self.txs.get(hash) else { return precommit(chain, asked, hash) };
         let Some(block) = self.block_of(asked.now, hash) else { return Value::Null };
         let topic = |number: u32| B256::from(U256::from(number));
         let event = keccak256(tx.kind.event());
@@ -268,4 +268,37 @@ impl L1Asked {
 /// The chain's contract on L1.
 pub(crate) fn diamond() -> Value {
     json!("0xd1a0000000000000000000000000000000000001")
+}
+
+/// The transaction that precommits a block, and those of its batch before it.
+pub(crate) fn precommit_tx(block: &Block) -> B256 {
+    keccak256(format!("precommit {}", block.hash))
+}
+
+/// The receipt of a precommit: it was made at the very beginning.
+fn precommit(chain: &Chain, asked: &L1Asked, hash: &B256) -> Value {
+    if !chain.plan.precommits {
+        return Value::Null;
+    }
+    let mut blocks = chain
+        .batches()
+        .flat_map(|(_, batch)| (1..=batch.blocks.len()).map(move |count| &batch.blocks[..count]));
+    let is_it = |blocks: &&[Block]| blocks.last().is_some_and(|it| precommit_tx(it) == *hash);
+    let Some(blocks) = blocks.find(is_it) else { return Value::Null };
+    let (mut ran, mut batch, mut last) = (B256::ZERO, 0, 0);
+    for block in blocks {
+        (batch, last) = (block.params.batch.0, block.params.number.0);
+        for (tx, outcome) in block.txs.iter().zip(&block.outcomes) {
+            let succeeded = u8::from(outcome.status == TxStatus::Success);
+            let ended = keccak256([&tx.hash().0[..], &[succeeded]].concat());
+            ran = keccak256([ran.0, ended.0].concat());
+        }
+    }
+    let event = keccak256("BatchPrecommitmentSet(uint256,uint256,bytes32)");
+    let topics = [event, B256::from(U256::from(batch)), B256::from(U256::from(last))];
+    json!({
+        "transactionHash": hash, "blockNumber": asked.number(FIRST_BLOCK),
+        "status": asked.number(1),
+        "logs": [{"address": diamond(), "topics": topics, "data": ran}],
+    })
 }

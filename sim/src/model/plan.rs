@@ -71,6 +71,8 @@ pub struct ModelPlan {
     pub l1_without_finalized: Vec<usize>,
     /// Endpoints of L1 that write numbers as numbers, by position.
     pub l1_plain_numbers: Vec<usize>,
+    /// Whether blocks are precommitted on L1.
+    pub precommits: bool,
 }
 
 impl Default for ModelPlan {
@@ -105,6 +107,7 @@ impl Default for ModelPlan {
             l1_lag_ms: Vec::new(),
             l1_without_finalized: Vec::new(),
             l1_plain_numbers: Vec::new(),
+            precommits: false,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     chain::{BatchId, Branch, Chain, ELSEWHERE, L1, L2},
-    l1::{StepKind, diamond},
+    l1::{StepKind, diamond, precommit_tx},
 };
 
 /// What the main node has at one time.
@@ -151,7 +151,10 @@ impl View {
         let l1_txs =
             block.map_or(0, |block| block.txs.iter().filter(|tx| tx.is_priority()).count());
         let txs = block.map_or(0, |block| block.txs.len());
+        let precommit = block.filter(|_| chain.plan.precommits).map(precommit_tx);
         json!({
+            "precommitTxHash": precommit, "precommitChainId": precommit.map(|_| L1.0),
+            "precommittedAt": precommit.map(|_| "2024-01-01T00:00:59Z"),
             "number": number, "l1BatchNumber": batch,
             "timestamp": block.map_or(0, |block| block.params.timestamp.0),
             "l1TxCount": l1_txs, "l2TxCount": txs - l1_txs, "rootHash": hash.0,

@@ -126,7 +126,10 @@ impl State {
             very_slow: false,
         };
         let is_out = self.outages.get(&endpoint.0).is_some_and(|until| now < *until);
-        if is_out || now < self.all_out_until {
+        let is_closed = self.closed.get(&endpoint.0).is_some_and(|until| now < *until);
+        if is_closed {
+            fate.way = Way::Refused;
+        } else if is_out || now < self.all_out_until {
             fate.way =
                 if self.rng.next_u32().is_multiple_of(2) { Way::Refused } else { Way::Dropped };
         } else if !self.is_healed && self.is_bad_time(now) {

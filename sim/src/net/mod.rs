@@ -64,6 +64,8 @@ struct State {
     /// Until when an endpoint is out.
     outages: BTreeMap<usize, Duration>,
     all_out_until: Duration,
+    /// Until when nobody listens at an endpoint.
+    closed: BTreeMap<usize, Duration>,
     /// The last answer of each endpoint, for those that get lost.
     last: BTreeMap<usize, Bytes>,
     /// How often each fault happened.
@@ -87,6 +89,7 @@ impl Net {
             is_healed: false,
             outages: BTreeMap::new(),
             all_out_until: Duration::ZERO,
+            closed: BTreeMap::new(),
             last: BTreeMap::new(),
             counts: BTreeMap::new(),
             requests: 0,
@@ -110,11 +113,17 @@ impl Net {
         }
     }
 
+    /// Nobody listens at `endpoint` until `until`.
+    pub fn close(&self, endpoint: usize, until: Duration) {
+        self.state().closed.insert(endpoint, until);
+    }
+
     /// From now on exchanges take their time and nothing else happens to them.
     pub fn heal(&self) {
         let mut state = self.state();
         state.is_healed = true;
         state.outages.clear();
+        state.closed.clear();
         state.all_out_until = Duration::ZERO;
     }
 
@@ -136,8 +145,8 @@ impl Net {
     ) -> Result<HttpResponse, NetError> {
         let executor = self.0.executor.clone();
         let deadline = executor.now().saturating_add(request.timeout.min(FOREVER));
-        let mut record = Record::new(&self, endpoint, &request);
         let method = method_of(&request);
+        let mut record = Record::new(&self, endpoint, &request, &method);
         self.0.triggers.request(&method);
         let fate = self.state().draw(executor.now(), endpoint, &request);
         record.faults = fate.names();
@@ -167,6 +176,7 @@ impl Net {
         }
         record.trace("answer", &[u64::from(answer.status)], &answer.body);
         let (status, headers) = (answer.status, answer.headers.clone());
+        record.told_to_wait(status, &headers);
         let body = SimBody::new(executor, record, answer, &fate.body, deadline, request);
         Ok(HttpResponse { status, headers, body: Box::new(body) })
     }
@@ -223,12 +233,31 @@ struct Record {
 }
 
 impl Record {
-    fn new(net: &Net, endpoint: EndpointId, request: &HttpRequest) -> Self {
+    fn new(net: &Net, endpoint: EndpointId, request: &HttpRequest, method: &str) -> Self {
+        net.see(&Observation::Asks { method, request });
         let asked_at = net.0.executor.now();
-        let request = request.clone();
-        let exchange = Exchange { endpoint, request, asked_at, end: ExchangeEnd::GivenUp };
+        let exchange = Exchange {
+            endpoint,
+            request: request.clone(),
+            method: method.to_owned(),
+            asked_at,
+            told_to_wait: None,
+            end: ExchangeEnd::GivenUp,
+        };
         net.state().requests += 1;
         Self { net: net.clone(), endpoint, exchange: Some(exchange), faults: Vec::new() }
+    }
+
+    /// Notes what a header asks for: seconds, or a date, which here is far in the future.
+    fn told_to_wait(&mut self, status: u16, headers: &[(String, String)]) {
+        let header = headers.iter().find(|(name, _)| name == "retry-after");
+        let Some(((_, value), exchange)) = header.zip(self.exchange.as_mut()) else { return };
+        let seconds = match value.parse::<u64>() {
+            Ok(seconds) => Some(seconds),
+            Err(_) => value.ends_with(" GMT").then_some(u64::MAX),
+        };
+        let pause = seconds.map(Duration::from_secs).filter(|_| status == 429);
+        exchange.told_to_wait = pause.map(|pause| (self.net.0.executor.now(), pause));
     }
 
     fn trace(&self, kind: &'static str, words: &[u64], bytes: &[u8]) {

@@ -69,6 +69,8 @@ pub enum Event {
         /// How long.
         ms: u64,
     },
+    /// A second process is begun beside the one that runs. It must be refused.
+    SecondProcess,
     /// From the next life on the replica has other settings.
     Reconfigure(Box<ReplicaKnobs>),
     /// Wall time jumps.
@@ -89,6 +91,13 @@ pub enum Event {
     Outage {
         /// Which; `None`: none does.
         endpoint: Option<usize>,
+        /// For this long.
+        ms: u64,
+    },
+    /// Nobody listens at an endpoint: connections are refused at once.
+    Closed {
+        /// Which.
+        endpoint: usize,
         /// For this long.
         ms: u64,
     },

@@ -35,7 +35,7 @@ impl ReadStore for SimReader {
         let inner = self.inner.view();
         let words = [inner.seq().0];
         self.disk.trace(&TraceEvent::Call { kind: "view", words: &words, bytes: &[] });
-        Box::new(SimView { disk: self.disk.clone(), life: self.life, inner, cached: false })
+        Box::new(SimView::new(self.disk.clone(), self.life, inner, false))
     }
 
     fn table_bytes(&self) -> Vec<(Table, u64)> {
@@ -59,6 +59,11 @@ impl fmt::Debug for SimView {
 }
 
 impl SimView {
+    fn new(disk: Disk, life: Life, inner: Box<dyn View>, cached: bool) -> Self {
+        disk.view_opens(life);
+        Self { disk, life, inner, cached }
+    }
+
     fn before_read(&self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         if self.cached && self.disk.state().rng.next_u32().is_multiple_of(4) {
             return Err(StoreError::NotInMemory);
@@ -116,7 +121,13 @@ impl View for SimView {
     fn in_memory(&self) -> Option<Box<dyn View>> {
         let inner = self.inner.in_memory()?;
         let (disk, life) = (self.disk.clone(), self.life);
-        Some(Box::new(Self { disk, life, inner, cached: true }))
+        Some(Box::new(Self::new(disk, life, inner, true)))
+    }
+}
+
+impl Drop for SimView {
+    fn drop(&mut self) {
+        self.disk.view_closes(self.life);
     }
 }
 
@@ -192,8 +203,9 @@ impl SimWriter {
 impl WriteStore for SimWriter {
     fn write(&mut self, set: WriteSet, durability: Durability) -> Result<Seq, StoreError> {
         let durable = is_synced(durability);
-        let site = site(&set, durable);
+        let site = super::site(what(&set, durable));
         let nth = self.disk.before_call(self.life, &site)?;
+        self.disk.hold(self.life, false);
         let result = self.write_now(&set, durable);
         self.disk.trace_write(if durable { "write synced" } else { "write" }, &set, &result);
         self.disk.see(&Observation::Written { set: &set, durability, result: &result });
@@ -229,8 +241,8 @@ impl WriteStore for SimWriter {
     }
 }
 
-/// What tells the place of the node that writes `set`: the tables, in order.
-fn site(set: &WriteSet, durable: bool) -> String {
+/// What a write of `set` does: the tables, in order.
+fn what(set: &WriteSet, durable: bool) -> String {
     let mut tables = BTreeSet::new();
     for change in &set.changes {
         let (verb, table) = match change {

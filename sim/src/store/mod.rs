@@ -18,7 +18,7 @@ use std::{
 };
 
 use lockstep_io::{
-    Durability, Schema, Seq, StoreError, StoreName, Stores, Table, WriteSet,
+    Durability, Schema, Seq, StoreError, StoreName, Stores, Table, WriteSet, call_site,
     store::{DiskUsage, OpenStore},
 };
 use lockstep_io_memory::MemoryStores;
@@ -32,11 +32,14 @@ use self::{handle::SimReader, handle::SimWriter, lagging::Lagging};
 use crate::{
     court::Court,
     exec::{Executor, Life},
-    judge::Observation,
+    judge::{Observation, Violation},
     scenario::{DiskFault, Keep},
     trace::{TraceEvent, hash_words},
     triggers::{CallPoint, Triggers},
 };
+
+/// Views of a process at most at any time.
+const VIEWS_MAX: usize = 120;
 
 /// The disk of the machine: it outlives processes. Clones are the same disk.
 #[derive(Clone)]
@@ -56,6 +59,12 @@ struct State {
     rng: ChaCha8Rng,
     /// Calls of the write half, of all lives.
     calls: u64,
+    /// Views that are open, by life.
+    views: BTreeMap<Life, usize>,
+    /// The life that opened the store last.
+    holder: Option<Life>,
+    /// Which place made each call.
+    callers: Vec<String>,
     sites: BTreeMap<String, Site>,
 }
 
@@ -77,6 +86,9 @@ impl Disk {
             faults: Faults::default(),
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0xd15c_0000_d15c),
             calls: 0,
+            views: BTreeMap::new(),
+            holder: None,
+            callers: Vec::new(),
             sites: BTreeMap::new(),
         };
         Self(Arc::new(Inner { executor, court, triggers, state: Mutex::new(state) }))
@@ -101,6 +113,11 @@ impl Disk {
         self.state().calls
     }
 
+    /// Which place made each call of the write half.
+    pub fn callers(&self) -> Vec<String> {
+        self.state().callers.clone()
+    }
+
     /// The places that called it.
     pub fn sites(&self) -> BTreeMap<String, Site> {
         self.state().sites.clone()
@@ -110,6 +127,51 @@ impl Disk {
     pub fn release(&self) {
         let mut state = self.state();
         state.live = state.live.image();
+        state.holder = None;
+    }
+
+    /// Whether a process has the store open.
+    pub fn is_held(&self) -> bool {
+        self.state().holder.is_some()
+    }
+
+    /// Views that `life` has open.
+    pub fn views_of(&self, life: Life) -> usize {
+        self.state().views.get(&life).copied().unwrap_or_default()
+    }
+
+    /// S12: views that are open at once are bounded.
+    fn view_opens(&self, life: Life) {
+        let count = {
+            let mut state = self.state();
+            let count = state.views.entry(life).or_default();
+            *count += 1;
+            *count
+        };
+        if count > VIEWS_MAX {
+            let detail = format!("{count} views are open at once");
+            self.0.court.add(Violation::new("S12", "views", detail));
+        }
+    }
+
+    fn view_closes(&self, life: Life) {
+        if let Some(count) = self.state().views.get_mut(&life) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// S13: whoever opens or writes is the only one.
+    fn hold(&self, life: Life, is_opened: bool) {
+        let mut state = self.state();
+        let other = state.holder.filter(|holder| *holder != life);
+        if is_opened {
+            state.holder = Some(life);
+        }
+        drop(state);
+        if let Some(other) = other.filter(|other| !self.0.executor.is_dead(*other)) {
+            let detail = format!("process {life} has the store, and so has process {other}");
+            self.0.court.add(Violation::new("S13", "two processes", detail));
+        }
     }
 
     /// Power is lost: of what is not durable, `keep` stays. No process may live.
@@ -171,6 +233,7 @@ impl Disk {
         let nth = {
             let mut state = self.state();
             state.calls += 1;
+            state.callers.push(site.to_owned());
             state.sites.entry(site.to_owned()).or_default().calls += 1;
             state.calls
         };
@@ -236,14 +299,16 @@ pub struct SimStores {
 
 impl Stores for SimStores {
     fn open(&self, name: &StoreName, schema: &Schema) -> Result<OpenStore, StoreError> {
-        let nth = self.disk.before_call(self.life, "open")?;
+        let site = site("open".to_owned());
+        let nth = self.disk.before_call(self.life, &site)?;
         let (reader, writer) = {
             let mut state = self.disk.state();
             let opened = state.live.open(name, schema)?;
             state.lagging.opened(name, schema)?;
             opened
         };
-        self.disk.after_call(self.life, "open", nth);
+        self.disk.hold(self.life, true);
+        self.disk.after_call(self.life, &site, nth);
         let reader = SimReader::new(self.disk.clone(), self.life, reader);
         let writer = SimWriter::new(self.disk.clone(), self.life, name.clone(), writer);
         Ok((Arc::new(reader), Box::new(writer)))
@@ -285,4 +350,9 @@ fn is_synced(durability: Durability) -> bool {
         Durability::Synced => true,
         Durability::Buffered => false,
     }
+}
+
+/// The place of the node that calls, as far as it says so; `otherwise` what it does.
+fn site(otherwise: String) -> String {
+    call_site::take().unwrap_or(otherwise)
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lockstep_io::{BoxFuture, First, race};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::mpsc::Receiver;
 
 use super::{World, lock};
 use crate::clients::Api;
@@ -16,6 +17,29 @@ impl Api for World {
         let current = lock(&self.current).clone();
         match current {
             Some(life) => life.ask(request),
+            None => Box::pin(async { None }),
+        }
+    }
+
+    fn ask_batch(
+        &self,
+        requests: Vec<String>,
+        pause: Duration,
+    ) -> BoxFuture<'static, Option<Vec<String>>> {
+        let current = lock(&self.current).clone();
+        match current {
+            Some(life) => life.ask_batch(self.executor.clone(), requests, pause),
+            None => Box::pin(async { None }),
+        }
+    }
+
+    fn subscribe(
+        &self,
+        request: String,
+    ) -> BoxFuture<'static, Option<(String, Receiver<Box<RawValue>>)>> {
+        let current = lock(&self.current).clone();
+        match current {
+            Some(life) => life.subscribe(request),
             None => Box::pin(async { None }),
         }
     }

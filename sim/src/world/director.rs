@@ -30,6 +30,15 @@ const GRACE: Duration = Duration::from_secs(30);
 /// pause of a component that finds nothing to do.
 const QUIET: Duration = Duration::from_secs(120);
 
+/// Who watches has been told everything after this time.
+const SETTLED_AFTER: Duration = Duration::from_secs(20);
+
+/// Views of a process at most when all is calm.
+const VIEWS_CALM_MAX: usize = 40;
+
+/// Tasks of a process at most at any time.
+const TASKS_AT_ONCE_MAX: usize = 400;
+
 /// Tasks of a process at most when all is calm.
 const TASKS_MAX: usize = 60;
 
@@ -63,6 +72,8 @@ pub(super) struct Director {
     agenda_count: u64,
     life: Option<LifeHandle>,
     lives: Life,
+    /// Processes that were begun beside another.
+    seconds: Vec<Life>,
     /// How long the process is down that was asked to stop.
     down_after_stop: Option<Duration>,
     is_healed: bool,
@@ -95,6 +106,7 @@ impl Director {
             agenda_count: 0,
             life: None,
             lives: 0,
+            seconds: Vec::new(),
             down_after_stop: None,
             is_healed: false,
             disk_failed: false,
@@ -127,6 +139,7 @@ impl Director {
             }
             self.collect_panics();
             self.collect_log();
+            self.count();
             if self.world.is_violated() {
                 self.ending = Some(Ending::Violation);
             }
@@ -169,6 +182,17 @@ impl Director {
             let api: std::sync::Arc<dyn Api> = std::sync::Arc::new(self.world.clone());
             let client = clients::run(plan.clone(), api, rng, model.clone(), judge.clone());
             drop(self.world.executor.spawn(WORLD, "client", Box::pin(client)));
+        }
+        let disk_fails = lock(&judge).disk_fails();
+        // After a failed write nobody knows what should come.
+        for number in 0..if disk_fails { 0 } else { 2 * plan.watchers } {
+            let seed = self.world.scenario.seed.0 ^ (0x3a7c_0000 + u64::from(number));
+            let rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+            let api: std::sync::Arc<dyn Api> = std::sync::Arc::new(self.world.clone());
+            let (plan, by_subscription) = (plan.clone(), number.is_multiple_of(2));
+            let watcher =
+                clients::watch(plan, api, rng, model.clone(), judge.clone(), by_subscription);
+            drop(self.world.executor.spawn(WORLD, "watcher", Box::pin(watcher)));
         }
     }
 
@@ -246,6 +270,13 @@ impl Director {
                     self.after(millis(*ms), Action::Resume(life));
                 }
             }
+            // Before the first has opened the store, nobody knows which of the two is the second.
+            Event::SecondProcess if self.life.is_some() && self.world.disk.is_held() => {
+                self.lives += 1;
+                self.seconds.push(self.lives);
+                self.world.begin_second(self.lives);
+            }
+            Event::SecondProcess => {}
             Event::Reconfigure(knobs) => *lock(&self.world.knobs) = (**knobs).clone(),
             Event::ClockJump { ms } => self.world.wall.jump(*ms),
             Event::StarveCpu { factor, ms } => {
@@ -262,6 +293,7 @@ impl Director {
                 }
             }
             Event::Outage { endpoint, ms } => self.world.net.outage(*endpoint, now + millis(*ms)),
+            Event::Closed { endpoint, ms } => self.world.net.close(*endpoint, now + millis(*ms)),
             Event::Model(event) => self.world.upstream.apply(now, event),
         }
     }
@@ -285,6 +317,9 @@ impl Director {
     /// Nothing of the process is left afterwards.
     fn bury(&mut self, life: &LifeHandle, end: &LifeEnd) {
         *lock(&self.world.current) = None;
+        for second in self.seconds.drain(..) {
+            self.world.executor.kill(second);
+        }
         self.world.executor.kill(life.life);
         self.world.disk.release();
         let now = self.world.executor.now();
@@ -317,6 +352,16 @@ impl Director {
                 words.iter().any(|word| told.contains(word))
             }
             _ => false,
+        }
+    }
+
+    /// S12: what a process has at once is bounded.
+    fn count(&self) {
+        let Some(life) = &self.life else { return };
+        let tasks = self.world.executor.task_count_of(life.life);
+        if tasks > TASKS_AT_ONCE_MAX {
+            let names = self.world.executor.task_names_of(life.life);
+            self.world.violate("S12", "tasks", format!("{tasks} tasks: {names:?}"));
         }
     }
 
@@ -451,12 +496,28 @@ impl Director {
         )
     }
 
+    /// Everything is calm: who watches has been told everything, and nothing is held for good.
+    async fn settle(&self, life: Life) {
+        if let Some(judge) = self.world.court.judge()
+            && lock(&judge).is_watched()
+        {
+            self.world.executor.sleep(SETTLED_AFTER).await;
+            lock(&judge).settle(self.world.executor.now(), life);
+        }
+        let views = self.world.disk.views_of(life);
+        if views > VIEWS_CALM_MAX {
+            let detail = format!("{views} views are open when all is calm");
+            self.world.violate("V7", "views are left", detail);
+        }
+    }
+
     /// Stops the process as an operator does, and has the judge look at what is left.
     async fn finish(mut self, mut ending: Ending) -> Ending {
         self.is_stopping = true;
         self.world.upstream.end(self.world.executor.now());
         if let Some(life) = self.life.take() {
             if ending == Ending::AsExpected {
+                self.settle(life.life).await;
                 // Components, those who watch over them, and exchanges under way.
                 let tasks = self.world.executor.task_names_of(life.life);
                 if tasks.len() > TASKS_MAX {

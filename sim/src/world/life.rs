@@ -3,18 +3,21 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::channel::oneshot;
 use jsonrpsee::RpcModule;
+use lockstep_api::for_one_batch;
 use lockstep_io::{BoxFuture, Tasks};
 use lockstep_pipeline::StageError;
 use lockstep_replica::{OpenError, Replica, Status};
-use tokio::sync::watch;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc::Receiver, watch};
 
 use super::{World, director::Signal, lock};
 use crate::{
-    exec::{Life, SimClock, SimTasks},
+    exec::{Executor, Life, SimClock, SimTasks},
     judge::{LifeEnd, Observation},
 };
 
@@ -47,6 +50,28 @@ impl World {
         drop(self.executor.spawn(life, "main", main));
         *lock(&self.current) = Some(handle.clone());
         handle
+    }
+
+    /// Begins process `life` beside the one that runs: it must be refused.
+    pub(super) fn begin_second(&self, life: Life) {
+        let clock = SimClock::new(self.executor.clone(), self.wall.clone());
+        let tasks = SimTasks::new(self.executor.clone(), life, self.costs.clone());
+        self.trace.note(self.executor.now(), &format!("life {life} begins beside another"));
+        let io = self.io(clock, tasks, life);
+        let world = self.clone();
+        let second: BoxFuture<'static, ()> = Box::pin(async move {
+            let stop = io.tasks.shutdown();
+            let (vm, simulator) = world.vm();
+            let told = match Replica::open(world.replica_config(), io, vm, simulator).await {
+                Err(refused) => refused.to_string(),
+                Ok(replica) => match Box::pin(replica.run(stop)).await {
+                    Ok(()) => "stopped".to_owned(),
+                    Err(halted) => halted.to_string(),
+                },
+            };
+            world.trace.note(world.executor.now(), &format!("life {life} was refused: {told}"));
+        });
+        drop(self.executor.spawn(life, "main", second));
     }
 
     /// What the process does.
@@ -118,14 +143,54 @@ impl LifeHandle {
 
     /// Sends `request` to the API, as part of the process.
     pub(super) fn ask(&self, request: String) -> BoxFuture<'static, Option<String>> {
+        let answer = self.subscribe(request);
+        Box::pin(async move { Some(answer.await?.0) })
+    }
+
+    /// As [`ask`](Self::ask), with the messages of the subscription that is asked for, if one is.
+    pub(super) fn subscribe(
+        &self,
+        request: String,
+    ) -> BoxFuture<'static, Option<(String, Receiver<Box<RawValue>>)>> {
+        self.run(move |rpc| async move {
+            let (answer, messages) = rpc.raw_json_request(&request, 1).await.ok()?;
+            Some((answer.get().to_owned(), messages))
+        })
+    }
+
+    /// Sends `requests`, which are a batch, with `pause` between two.
+    pub(super) fn ask_batch(
+        &self,
+        executor: Executor,
+        requests: Vec<String>,
+        pause: Duration,
+    ) -> BoxFuture<'static, Option<Vec<String>>> {
+        self.run(move |rpc| async move {
+            let rpc = for_one_batch(&rpc);
+            let mut answers = Vec::new();
+            for request in requests {
+                if !answers.is_empty() {
+                    executor.sleep(pause).await;
+                }
+                let (answer, _none) = rpc.raw_json_request(&request, 1).await.ok()?;
+                answers.push(answer.get().to_owned());
+            }
+            Some(answers)
+        })
+    }
+
+    /// Runs `ask` as part of the process, if it is open; `None` also if it dies meanwhile.
+    fn run<T: Send + 'static, F: Future<Output = Option<T>> + Send>(
+        &self,
+        ask: impl FnOnce(RpcModule<()>) -> F + Send + 'static,
+    ) -> BoxFuture<'static, Option<T>> {
         let rpc = lock(&self.open).as_ref().map(|open| open.rpc.clone());
         let Some(rpc) = rpc else { return Box::pin(async { None }) };
         let (give, given) = oneshot::channel();
         let task: BoxFuture<'static, ()> = Box::pin(async move {
-            let answer = rpc.raw_json_request(&request, 1).await;
-            if let Ok((answer, _subscription)) = answer {
+            if let Some(answer) = ask(rpc).await {
                 // Perhaps nobody waits any more.
-                drop(give.send(answer.get().to_owned()));
+                drop(give.send(answer));
             }
         });
         drop(self.tasks.spawn("api request", task));

@@ -54,6 +54,7 @@ pub(crate) struct World {
     reports: MemoryReports,
     canary: bool,
     expected_tables: Option<Digests>,
+    callers: bool,
     current: Arc<Mutex<Option<LifeHandle>>>,
     knobs: Arc<Mutex<ReplicaKnobs>>,
 }
@@ -94,6 +95,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Report {
         reports: MemoryReports::new(),
         canary: options.canary,
         expected_tables: options.expected_tables.clone(),
+        callers: options.callers,
         current: Arc::default(),
         knobs: Arc::new(Mutex::new(scenario.replica.clone())),
     };

@@ -19,6 +19,8 @@ pub struct RunOptions {
     pub canary: bool,
     /// What the disk must hold in the end ([`Report::tables`] of a calm run).
     pub expected_tables: Option<Digests>,
+    /// Keeps which place made each call of the disk's write half.
+    pub callers: bool,
     /// Keeps what happens as text.
     pub record: bool,
     /// Also each turn of each task.
@@ -44,6 +46,8 @@ pub struct Report {
     pub requests: u64,
     /// Calls of the disk's write half.
     pub store_calls: u64,
+    /// The place that made each, if it was asked for.
+    pub callers: Vec<String>,
     /// The places that made them.
     pub sites: BTreeMap<String, Site>,
     /// How often each fault of the network happened.
@@ -80,6 +84,7 @@ impl World {
             polls: self.executor.polls(),
             requests: self.net.requests(),
             store_calls: self.disk.calls(),
+            callers: if self.callers { self.disk.callers() } else { Vec::new() },
             sites: self.disk.sites(),
             net_faults: self.net.counts(),
             lines: self.trace.take_lines(),

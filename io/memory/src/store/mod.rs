@@ -68,7 +68,7 @@ impl MemoryStores {
 
 impl Stored {
     fn check_closed(&self, name: &StoreName) -> Result<(), StoreError> {
-        if self.open.strong_count() == 0 {
+        if lockstep_io::planted!("X51", self.open.strong_count() == 0, true) {
             Ok(())
         } else {
             Err(StoreError::Locked(format!("store {} in memory", name.0)))

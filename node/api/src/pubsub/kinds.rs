@@ -89,6 +89,7 @@ impl Kind {
         messages: &mut Messages,
     ) -> ApiResult<()> {
         match self {
+            Self::Heads if lockstep_io::planted!("X62", false, header.tx_count() == 0) => Ok(()),
             Self::Heads => messages.push(&eth::header_of(call, header)?),
             Self::Logs(filter) => {
                 let logs = eth::logs_of_block(call, header, filter)?;

@@ -190,7 +190,11 @@ impl Agreement {
         }
         let agreed = claims.last().map(|claim| claim.number);
         if let Some(agreed) = agreed {
-            self.writer.persist(&claims, Some(agreed))?;
+            lockstep_io::planted!(
+                "X56",
+                self.writer.persist(&claims, Some(agreed))?,
+                self.persist_in_two(&claims, agreed).await?
+            );
             debug!(l1_batch = agreed.0, "roots are equal");
             self.agreed.send_replace(agreed);
         }
@@ -198,6 +202,17 @@ impl Agreement {
             Some(mismatch) => Err(mismatch),
             None => Ok(agreed.is_some()),
         }
+    }
+
+    /// Persists claims and then the cursor.
+    async fn persist_in_two(
+        &mut self,
+        claims: &[BatchClaim],
+        agreed: L1BatchNumber,
+    ) -> Result<(), StageError> {
+        self.writer.persist(claims, None)?;
+        self.clock.sleep(self.config.poll_interval).await;
+        Ok(self.writer.persist(&[], Some(agreed))?)
     }
 
     /// Asks again for commitments that the main node had not computed when roots were compared.

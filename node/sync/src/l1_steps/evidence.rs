@@ -158,7 +158,7 @@ impl Evidence {
 
     fn finality(&self, receipt: &L1Receipt) -> Finality {
         let at_or_below = |tag: Option<u64>| tag.is_some_and(|tag| receipt.block_number <= tag);
-        if at_or_below(self.tags.finalized) {
+        if lockstep_io::planted!("X25", at_or_below(self.tags.finalized), true) {
             Finality::Finalized
         } else if at_or_below(self.tags.safe) {
             Finality::FastFinalized

@@ -156,6 +156,7 @@ impl L1StepsWatcher {
                 Err(error @ (StageError::Store(_) | StageError::L1Mismatch { .. })) => {
                     return error;
                 }
+                Err(error) if lockstep_io::planted!("X28", false, true) => return error,
                 Err(error) => {
                     // Blocks go on without statuses; statuses wait.
                     failures = failures.saturating_add(1);
@@ -339,6 +340,8 @@ impl L1StepsWatcher {
         let claimed = |(kind, tx_hash, at, chain): Step<'_>| {
             // Main nodes that know of one settlement layer only do not name it.
             let chain = chain.map_or(self.identity.l1_chain_id, ChainId);
+            let first = self.warned_of.first().copied();
+            let chain = lockstep_io::planted!("X27", chain, first.unwrap_or(chain));
             Some(Claimed { kind, chain, tx_hash: tx_hash?, at: at.clone().unwrap_or_default() })
         };
         let steps = steps.into_iter().filter_map(claimed).collect();

@@ -106,6 +106,12 @@ impl Endpoints {
         &self.chance
     }
 
+    /// Now, as rests are measured.
+    fn now(&self) -> Mono {
+        let on_the_wall = || Mono(self.clock.wall().0.saturating_mul(1_000_000));
+        lockstep_io::planted!("X45", self.clock.mono(), on_the_wall())
+    }
+
     /// The endpoint to send `entries` calls to, `avoid` only if no other is free; waits until one
     /// is. There must be one.
     pub(super) async fn pick(&self, avoid: Option<usize>, entries: usize) -> Picked {
@@ -115,8 +121,10 @@ impl Endpoints {
             match self.try_pick(avoid, entries) {
                 Ok(picked) => return picked,
                 Err(free_at) => {
+                    let rest = free_at.since(self.now());
+                    let until = lockstep_io::planted!("X45", free_at, self.clock.mono().plus(rest));
                     let (Either::Left(()) | Either::Right(())) =
-                        first_of(back, self.clock.sleep_until(free_at)).await;
+                        first_of(back, self.clock.sleep_until(until)).await;
                 }
             }
         }
@@ -124,7 +132,7 @@ impl Endpoints {
 
     /// As [`pick`](Self::pick); if none is free, when the first will be.
     fn try_pick(&self, avoid: Option<usize>, entries: usize) -> Result<Picked, Mono> {
-        let now = self.clock.mono();
+        let now = self.now();
         let mut states = lock(&self.states);
         let free = |index: usize| states[index].free_at() <= now;
         let others = (0..states.len()).filter(|index| Some(*index) != avoid);
@@ -146,7 +154,7 @@ impl Endpoints {
 
     /// The endpoint gave a good answer to `entries` calls.
     pub(super) fn succeeded(&self, picked: Picked, entries: usize) {
-        let now = self.clock.mono();
+        let now = self.now();
         let mut states = lock(&self.states);
         let state = &mut states[picked.index];
         let was_resting = state.rests_in_row > 0;
@@ -172,7 +180,7 @@ impl Endpoints {
 
     /// The endpoint gave no good answer.
     pub(super) fn failed(&self, picked: Picked, detail: &str) {
-        let now = self.clock.mono();
+        let now = self.now();
         let mut states = lock(&self.states);
         let blamed = lockstep_io::planted!("X58", picked.index, (picked.index + 1) % states.len());
         let state = &mut states[blamed];
@@ -198,7 +206,7 @@ impl Endpoints {
     /// What the endpoint that is asked first says was found to be wrong, though each answer was
     /// good as such: it rests, if there is another one.
     pub(super) fn distrust(&self) {
-        let now = self.clock.mono();
+        let now = self.now();
         let mut states = lock(&self.states);
         let is_free = |state: &State| state.free_at() <= now;
         let Some(index) = states.iter().position(is_free) else { return };
@@ -216,7 +224,7 @@ impl Endpoints {
     /// The endpoint asked for a pause.
     pub(super) fn told_to_wait(&self, picked: Picked, pause: Duration) {
         let pause = lockstep_io::planted!("X43", pause, Duration::ZERO);
-        let until = self.clock.mono().plus(pause.min(self.config.retry_after_max));
+        let until = self.now().plus(pause.min(self.config.retry_after_max));
         let mut states = lock(&self.states);
         let state = &mut states[picked.index];
         state.told_to_wait_until = state.told_to_wait_until.max(until);
@@ -232,7 +240,7 @@ impl Endpoints {
 
     /// The endpoint refused a batch as such.
     pub(super) fn batch_was_refused(&self, picked: Picked) {
-        let until = self.clock.mono().plus(self.config.batches_again_after);
+        let until = self.now().plus(self.config.batches_again_after);
         lock(&self.states)[picked.index].single_until = until;
         warn!(upstream = self.label, endpoint = picked.index, "endpoint takes no batches");
     }

@@ -115,6 +115,10 @@ impl RpcClient {
         avoid: Option<usize>,
     ) -> Outcome {
         let place = self.0.window.place().await;
+        let place = lockstep_io::planted!("X61", Some(place), {
+            drop(place);
+            None
+        });
         let picked = self.0.endpoints.pick(avoid, members.len()).await;
         if members.len() > picked.batch_entries_max {
             let cure = Cure::Fewer(picked.batch_entries_max);
@@ -208,11 +212,12 @@ impl RpcClient {
         let (upstream, endpoint) = (self.0.label, picked.index);
         let (entries, method) = (calls.len(), calls.first().map_or("", |call| call.method));
         trace!(upstream, endpoint, method, entries, "asking");
+        let bytes_max = self.0.config.response_bytes_max;
         let request = HttpRequest {
             body: Some(encode(calls.iter().copied(), first_id)),
             path: String::new(),
             timeout: self.0.config.request_timeout,
-            response_bytes_max: self.0.config.response_bytes_max,
+            response_bytes_max: lockstep_io::planted!("X46", bytes_max, usize::MAX / 2),
         };
         let deadline = since.plus(self.0.config.request_timeout);
         let too_late = self.0.clock.sleep_until(deadline);

@@ -220,7 +220,8 @@ impl RpcClient {
         }
         group.pause =
             lockstep_io::planted!("X43", self.0.endpoints.chance().up_to(longest), Duration::ZERO);
-        group.chunks(size)
+        let parts = group.chunks(size);
+        lockstep_io::planted!("X26", parts, parts.into_iter().take(1).collect())
     }
 }
 

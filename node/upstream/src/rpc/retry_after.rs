@@ -13,7 +13,7 @@ pub(super) fn retry_after(response: &HttpResponse, wall: UnixTime) -> Option<Dur
         // Too large for a number is large all the same.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let until = unix_seconds(value)?;
+    let until = lockstep_io::planted!("X44", unix_seconds(value)?, value.parse().ok()?);
     let now = response.header("date").and_then(unix_seconds).unwrap_or(wall.0 / 1000);
     Some(Duration::from_secs(until.saturating_sub(now)))
 }

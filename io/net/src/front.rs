@@ -1,5 +1,6 @@
 //! What stands before the API: bodies are read in bounded time and memory, connections that are
-//! upgraded are marked, and it is known when the last request came.
+//! upgraded are marked, long results get around what writes answers, and it is known when the last
+//! request came.
 
 use std::{
     future::Future,
@@ -24,6 +25,7 @@ use jsonrpsee::{
     server::{HttpBody, HttpResponse, MethodResponse, http},
     types::{ErrorObjectOwned, Id},
 };
+use lockstep_io::ResultSlot;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
@@ -133,6 +135,28 @@ struct Read {
     _memory: OwnedSemaphorePermit,
 }
 
+/// Whether a body is one request.
+fn is_single(body: &[u8]) -> bool {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// What an answer ends with that has no result.
+const NO_RESULT: &[u8] = b"null}";
+
+/// The answer with `result` in the place of none; as it is if it is an error.
+async fn with_result(answer: HttpResponse, result: &str) -> Result<HttpResponse, BoxError> {
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let Some(before) = body.strip_suffix(NO_RESULT) else {
+        return Ok(HttpResponse::from_parts(parts, HttpBody::new(Full::new(body))));
+    };
+    let mut whole = Vec::with_capacity(before.len() + result.len() + 1);
+    whole.extend_from_slice(before);
+    whole.extend_from_slice(result.as_bytes());
+    whole.push(b'}');
+    Ok(HttpResponse::from_parts(parts, HttpBody::from(whole)))
+}
+
 fn pieces(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(PIECE_BYTES).max(1)).unwrap_or(u32::MAX)
 }
@@ -211,7 +235,16 @@ where
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
             match front.read(length, body).await {
                 Ok(Read { body, _memory }) => {
-                    inner.call(Request::from_parts(parts, Full::new(body))).await
+                    let slot = ResultSlot::default();
+                    // In a batch there would be several results.
+                    if is_single(&body) {
+                        parts.extensions.insert(slot.clone());
+                    }
+                    let answer = inner.call(Request::from_parts(parts, Full::new(body))).await?;
+                    match slot.take() {
+                        Some(result) => with_result(answer, &result).await,
+                        None => Ok(answer),
+                    }
                 }
                 Err(refused) => Ok(refused),
             }

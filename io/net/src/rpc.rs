@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use crate::{
     front::{Front, FrontLayer},
     listener::{Asked, Limits, ListenError, Shutter, accept_until_asked, bind},
-    rpc_limits::LimitLayer,
+    rpc_limits::{ForWebSockets, LimitLayer},
 };
 
 /// How long a client has to send the header of a request, or to think of the next one.
@@ -230,7 +230,9 @@ async fn serve<L>(
         .set_http_middleware(
             tower::ServiceBuilder::new().layer(cors).layer(FrontLayer(Arc::clone(&front))),
         )
-        .set_rpc_middleware(RpcServiceBuilder::new().layer(limit_layer(config, front)).layer(layer))
+        .set_rpc_middleware(
+            RpcServiceBuilder::new().layer(limit_layer(config, &methods, front)).layer(layer),
+        )
         .to_service_builder();
     let connections = builder();
     let accepting = accept_until_asked(listener, limits, asked.clone(), |socket| {
@@ -271,8 +273,9 @@ async fn serve<L>(
     }
 }
 
-fn limit_layer(config: &RpcServerConfig, front: Arc<Front>) -> LimitLayer {
+fn limit_layer(config: &RpcServerConfig, methods: &Methods, front: Arc<Front>) -> LimitLayer {
     LimitLayer {
+        for_websockets: ForWebSockets::of(methods),
         front,
         requests_per_minute_max: config.websocket_requests_per_minute_max,
         in_work_max: config.websocket_requests_in_work_max,

@@ -1,18 +1,23 @@
-//! How much one WebSocket may ask for.
+//! How much one WebSocket may ask for, and what only a WebSocket may.
 //!
 //! Each message of a WebSocket is worked on by itself, as soon as it comes: without these limits
-//! one client could have any number of requests in work.
+//! one client could have any number of requests in work. Over HTTP there is nowhere to send what a
+//! subscription tells: who subscribes there is told so.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use jsonrpsee::{
-    core::middleware::{Batch, Notification, Request, RpcServiceT},
-    server::MethodResponse,
-    types::{ErrorObjectOwned, Id},
+    Methods,
+    core::middleware::{
+        Batch, BatchEntry, BatchEntryErr, Extensions, Notification, Request, RpcServiceT,
+    },
+    server::{MethodCallback, MethodResponse},
+    types::{ErrorCode, ErrorObjectOwned, Id},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -29,6 +34,51 @@ pub(crate) struct LimitLayer {
     pub(crate) front: Arc<Front>,
     pub(crate) requests_per_minute_max: u32,
     pub(crate) in_work_max: usize,
+    pub(crate) for_websockets: ForWebSockets,
+}
+
+/// Methods that begin or end a subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct ForWebSockets(Arc<BTreeSet<&'static str>>);
+
+impl ForWebSockets {
+    /// Those of `methods`.
+    pub(crate) fn of(methods: &Methods) -> Self {
+        let is_one = |name: &&'static str| match methods.method(name) {
+            Some(MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_)) => true,
+            Some(MethodCallback::Sync(_) | MethodCallback::Async(_)) | None => false,
+        };
+        Self(Arc::new(methods.method_names().filter(is_one).collect()))
+    }
+
+    /// Why `method` is not served to whoever sent a request with `extensions`, if it is not.
+    fn refusal(&self, method: &str, extensions: &Extensions) -> Option<ErrorObjectOwned> {
+        let by_websocket = extensions.get::<ByWebSocket>().is_some();
+        (!by_websocket && self.0.contains(method)).then(|| {
+            let text = "notifications not supported: subscribe over a WebSocket";
+            ErrorObjectOwned::owned::<()>(ErrorCode::MethodNotFound.code(), text, None)
+        })
+    }
+
+    /// Puts errors in the place of the entries that are not served.
+    fn refuse_entries<'a>(&self, requests: Batch<'a>) -> Batch<'a> {
+        let is_refused = requests.iter().flatten().any(|entry| self.is_refused(entry));
+        if !is_refused {
+            return requests;
+        }
+        let entries = requests.into_iter().map(|entry| match entry {
+            Ok(BatchEntry::Call(call)) => match self.refusal(&call.method, &call.extensions) {
+                Some(error) => Err(BatchEntryErr::new(call.id, error)),
+                None => Ok(BatchEntry::Call(call)),
+            },
+            Ok(BatchEntry::Notification(_)) | Err(_) => entry,
+        });
+        Batch::from(entries.collect())
+    }
+
+    fn is_refused(&self, entry: &BatchEntry<'_>) -> bool {
+        self.refusal(entry.method_name(), entry.extensions()).is_some()
+    }
 }
 
 impl<S> tower::Layer<S> for LimitLayer {
@@ -40,6 +90,7 @@ impl<S> tower::Layer<S> for LimitLayer {
             front: Arc::clone(&self.front),
             allowance: Arc::new(Mutex::new(allowance)),
             places: Arc::new(Semaphore::new(self.in_work_max.clamp(1, Semaphore::MAX_PERMITS))),
+            for_websockets: self.for_websockets.clone(),
             inner,
         }
     }
@@ -51,6 +102,7 @@ pub(crate) struct LimitService<S> {
     front: Arc<Front>,
     allowance: Arc<Mutex<Allowance>>,
     places: Arc<Semaphore>,
+    for_websockets: ForWebSockets,
     inner: S,
 }
 
@@ -124,7 +176,10 @@ where
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let by_websocket = request.extensions().get::<ByWebSocket>().is_some();
         let bytes = request.params.as_ref().map_or(0, |params| params.get().len());
-        let turn = by_websocket.then(|| self.turn(1, bytes)).transpose();
+        let turn = match self.for_websockets.refusal(&request.method, &request.extensions) {
+            Some(refused) => Err(refused),
+            None => by_websocket.then(|| self.turn(1, bytes)).transpose(),
+        };
         let inner = self.inner.clone();
         async move {
             match turn {
@@ -140,6 +195,7 @@ where
         let bytes = entries().filter_map(|entry| entry.params()).map(|params| params.get().len());
         let turn = by_websocket.then(|| self.turn(requests.len(), bytes.sum())).transpose();
         let inner = self.inner.clone();
+        let requests = self.for_websockets.refuse_entries(requests);
         async move {
             match turn {
                 Ok(_turn) => inner.batch(requests).await,

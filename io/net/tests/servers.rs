@@ -9,7 +9,7 @@ use std::{
 };
 
 use jsonrpsee::RpcModule;
-use lockstep_io::{EndpointId, Http as _, HttpRequest};
+use lockstep_io::{EndpointId, Http as _, HttpRequest, ResultSlot};
 use lockstep_io_net::{
     EndpointConfig, HealthServer, HttpConfig, ListenError, RpcServer, RpcServerConfig, Served,
     SocketHttp, serve_health, serve_rpc,
@@ -28,7 +28,8 @@ fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-/// `echo` gives back its parameters; `hold` answers when `go` is given; `held` tells of it.
+/// `echo` gives back its parameters; `hold` answers when `go` is given; `held` tells of it; `leave`
+/// leaves its parameters in the slot for results if there is one, and otherwise says so.
 fn module(held: Arc<Notify>, go: Arc<Notify>) -> RpcModule<()> {
     let mut module = RpcModule::new(());
     module
@@ -42,6 +43,13 @@ fn module(held: Arc<Notify>, go: Arc<Notify>) -> RpcModule<()> {
                 go.notified().await;
                 "held"
             }
+        })
+        .unwrap();
+    module
+        .register_async_method("leave", |params, _, extensions| async move {
+            let Some(slot) = extensions.get::<ResultSlot>() else { return json!("no slot") };
+            slot.put(params.as_str().unwrap_or("null").into());
+            Value::Null
         })
         .unwrap();
     module
@@ -105,6 +113,25 @@ async fn the_api_answers_calls_and_batches_within_its_limits() {
     assert!(call(address, echo(json!([long]))).await["error"].is_object());
     let longer = echo(json!(["x".repeat(1000)])).to_string();
     assert_eq!(post(address, longer).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_result_that_was_left_is_in_the_answer_and_batches_have_nowhere_to_leave_it() {
+    let config = RpcServerConfig { response_body_bytes_max: 500, ..RpcServerConfig::default() };
+    let server = rpc(config).await;
+    let address = server.local_addr;
+    let leave = |id: Value, params: Value| json!({"jsonrpc": "2.0", "id": id, "method": "leave", "params": params});
+    for id in [json!(7), json!("null}"), Value::Null] {
+        for params in [json!([1, {"a": null}]), json!(["x".repeat(2_000)])] {
+            let (status, body) = post(address, leave(id.clone(), params.clone()).to_string()).await;
+            let expected = json!({"jsonrpc": "2.0", "id": id, "result": params});
+            assert_eq!((status, serde_json::from_str(&body).ok()), (200, Some(expected)));
+        }
+    }
+    let spaced = format!(" \n{}", leave(json!(1), json!([2])));
+    assert!(post(address, spaced).await.1.contains("[2]"));
+    let batch = call(address, json!([leave(json!(1), json!([1])), echo(json!([2]))])).await;
+    assert_eq!((&batch[0]["result"], &batch[1]["result"]), (&json!("no slot"), &json!([2])));
 }
 
 #[tokio::test]

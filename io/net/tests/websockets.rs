@@ -243,3 +243,45 @@ async fn a_server_is_quiet_when_nobody_has_asked_for_a_while() {
     world.server.until_quiet(quiet, PATIENCE).await;
     assert!((quiet / 2..PATIENCE / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
+
+/// Body of the answer to an HTTP request.
+async fn post(address: SocketAddr, body: &Value) -> Value {
+    let body = body.to_string();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test]
+async fn who_subscribes_over_http_is_told_where_that_is_possible() {
+    let world = world(RpcServerConfig::default()).await;
+    let address = world.server.local_addr;
+    let ask = |id: u64, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method});
+    let refusal = json!({
+        "code": -32601,
+        "message": "notifications not supported: subscribe over a WebSocket",
+    });
+    for method in ["subscribe", "unsubscribe"] {
+        let refused = json!({"jsonrpc": "2.0", "id": 7, "error": refusal});
+        assert_eq!(post(address, &ask(7, method)).await, refused);
+    }
+    let batch = json!([ask(1, "echo"), ask(2, "subscribe"), ask(3, "echo")]);
+    let answers = post(address, &batch).await;
+    assert_eq!(answers[1], json!({"jsonrpc": "2.0", "id": 2, "error": refusal}));
+    for (index, id) in [(0, 1), (2, 3)] {
+        assert_eq!(answers[index], json!({"jsonrpc": "2.0", "id": id, "result": null}));
+    }
+    let unknown = post(address, &ask(1, "nothing")).await;
+    assert_eq!(unknown["error"]["message"], "Method not found");
+    let mut socket = WebSocket::open(address).await;
+    socket.ask(4, "subscribe", json!([])).await;
+    assert!(socket.next().await["result"].is_string());
+}

@@ -12,6 +12,7 @@ pub mod http;
 pub mod objects;
 pub mod planted;
 pub mod reports;
+pub mod results;
 pub mod store;
 pub mod tasks;
 
@@ -28,6 +29,7 @@ pub use self::{
     http::{BodyStream, EndpointId, Http, HttpRequest, HttpResponse, NetError},
     objects::{ByteRange, ObjectError, ObjectMeta, Objects},
     reports::{ReportError, Reports, is_report_name},
+    results::ResultSlot,
     store::{
         Dir, Durability, KeyRange, ReadStore, Scan, Schema, Seq, StoreError, StoreName, Stores,
         Table, Value, View, WriteSet, WriteStore,

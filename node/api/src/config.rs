@@ -8,12 +8,11 @@ pub struct ApiConfig {
     /// Most logs of one `eth_getLogs` over more than one block, and about the most items of one
     /// `eth_getFilterChanges`; the reference node's `req_entities_limit`.
     pub logs_max: usize,
-    /// Most blocks whose headers one `en_syncTokens` looks at, or one `eth_getLogs` or
-    /// `eth_getFilterChanges` that names neither address nor topic (or more than a thousand of
+    /// Most blocks whose headers one `eth_getLogs` or `eth_getFilterChanges` looks at that names neither address nor topic (or more than a thousand of
     /// each that it names).
     pub log_blocks_max: u32,
-    /// Most rows of the index of logs that one `eth_getLogs` over more than one block, or one
-    /// `eth_getFilterChanges`, reads. Those of the rarest address or topic that is asked for count,
+    /// Most rows of the index of logs that one `eth_getLogs` over more than one block, one
+    /// `eth_getFilterChanges` or one `en_syncTokens` reads. Those of the rarest address or topic that is asked for count,
     /// and about as many of each other one. The reference node has no such bound.
     pub log_rows_max: u64,
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
@@ -26,6 +25,9 @@ pub struct ApiConfig {
     pub filters_max: usize,
     /// How long a filter is remembered that nobody asks for.
     pub filter_idle_max: Duration,
+    /// Bytes of logs that filters have told of and remember, to tell of them again as removed when
+    /// the chain is rolled back. One filter remembers a sixteenth of them at most.
+    pub told_bytes_max: usize,
     /// Subscriptions that are open at once, of all clients; one more is refused with code −32006.
     pub subscriptions_max: usize,
     /// A subscriber that does not take a message for this long is dropped.
@@ -42,6 +44,10 @@ pub struct ApiConfig {
     /// The nonce of a transaction may be this much above its sender's next; the reference node's
     /// `max_nonce_ahead`.
     pub nonce_ahead_max: u32,
+    /// Whether a transaction is run before it is handed on, with its account's own validation and
+    /// its sender's funds, and not handed on if no block could include it. Such a run counts as a
+    /// call: see [`calls_max`](Self::calls_max).
+    pub runs_before_handing_on: bool,
     /// How long `eth_sendRawTransactionSync` waits for a receipt if the client does not say.
     pub send_wait: Duration,
     /// How long a client may have it wait.
@@ -94,6 +100,7 @@ impl Default for ApiConfig {
             hides_system_logs: false,
             filters_max: 10_000,
             filter_idle_max: Duration::from_secs(15 * 60),
+            told_bytes_max: 64 << 20,
             subscriptions_max: 10_000,
             subscriber_wait_max: Duration::from_secs(1),
             pending_txs_max: 10_000,
@@ -101,6 +108,7 @@ impl Default for ApiConfig {
             forwards_max: 32,
             tx_bytes_max: 10 << 20,
             nonce_ahead_max: 50,
+            runs_before_handing_on: true,
             send_wait: Duration::from_secs(2),
             send_wait_max: Duration::from_secs(10),
             proof_keys_max: 1_000,

@@ -104,8 +104,23 @@ pub(crate) enum ApiError {
         of: L2BlockNumber,
     },
     /// There is no such tracer.
-    #[error("tracer `{0}` is not known: use callTracer, flatCallTracer or prestateTracer")]
+    #[error(
+        "tracer `{0}` is not known: use callTracer, flatCallTracer, prestateTracer or structLog"
+    )]
     UnknownTracer(String),
+    /// The VM that runs the block shows no instructions.
+    #[error(
+        "instructions cannot be shown: blocks before protocol version 24, and all blocks where the \
+         node runs with --vm fast or legacy, run on a machine that does not show them"
+    )]
+    NoSteps,
+    /// Instructions take more than an answer may.
+    #[error(
+        "the instructions take more than the {0} bytes that an answer may: ask for fewer with \
+         `limit`, or for less of each with `disableStack`, `disableStorage` and without \
+         `enableMemory`"
+    )]
+    TooManySteps(usize),
     /// A transaction that was handed on is in no block yet.
     #[error("Transaction {0} timeout waiting for receipt")]
     NoReceipt(TxHash),
@@ -186,6 +201,11 @@ impl ApiError {
         }
     }
 
+    /// Why a batch could not be run again, for which there was `time_max`.
+    pub(crate) fn of_replay(error: ReplayError, time_max: Duration) -> Self {
+        Self::of_failure(TraceFailure::Replay(error), time_max)
+    }
+
     /// What the client of `method` is told; what is our fault is logged and not told.
     pub(crate) fn into_object(self, method: &'static str) -> ErrorObjectOwned {
         match self {
@@ -209,11 +229,13 @@ impl ApiError {
                 let data = format!("Exceeded max limit of {max}");
                 ErrorObjectOwned::owned(TOO_LARGE, self.to_string(), Some(data))
             }
+            Self::TooManySteps(_) => told(TOO_LARGE, &self),
             Self::Busy => told(OVERLOADED, &self),
             Self::NoReceipt(_) => told(NO_RECEIPT, &self),
             Self::ShuttingDown => told(SHUTTING_DOWN, &self),
             Self::TimedOut(_)
             | Self::NotHandedOn(_)
+            | Self::NoSteps
             | Self::StillLooking { .. }
             | Self::Vm(VmError::UnknownVersion(_))
             | Self::Replay(

@@ -64,6 +64,13 @@ pub(crate) struct ApiFlags {
     /// [default: 10000].
     #[arg(long, env = "LOCKSTEP_LOGS_MAX", value_name = "N")]
     logs_max: Option<usize>,
+    /// Rows of the index of logs that one eth_getLogs over several blocks reads; more get code
+    /// -32602 with a range that works [default: 2000000].
+    #[arg(long, env = "LOCKSTEP_LOG_ROWS_MAX", value_name = "N")]
+    log_rows_max: Option<u64>,
+    /// MiB of blocks and logs that are kept as JSON for later requests; 0 keeps none [default: 128].
+    #[arg(long, env = "LOCKSTEP_KEPT_ANSWERS_MIB", value_name = "MIB")]
+    kept_answers_mib: Option<u32>,
     /// Hide logs that belong to no transaction, as tools expect that know Ethereum only.
     #[arg(
         long,
@@ -96,6 +103,16 @@ pub(crate) struct ApiFlags {
     /// How far the nonce of a transaction may be above its sender's next (code 3) [default: 50].
     #[arg(long, env = "LOCKSTEP_MAX_NONCE_AHEAD", value_name = "N")]
     max_nonce_ahead: Option<u32>,
+    /// Run a transaction before it is handed on, as a block would, and refuse it with code 3 if no
+    /// block could include it [default: true].
+    #[arg(
+        long,
+        env = "LOCKSTEP_RUN_BEFORE_HANDING_ON",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    run_before_handing_on: Option<bool>,
     /// Milliseconds that eth_sendRawTransactionSync waits for a receipt; then code 4
     /// [default: 2000].
     #[arg(long, env = "LOCKSTEP_SEND_RAW_TX_SYNC_DEFAULT_TIMEOUT_MS", value_name = "MS")]
@@ -158,6 +175,11 @@ impl ApiFlags {
         config.call_gas_max = self.eth_call_gas_cap.or(file.eth_call_gas_cap);
         set_ms(&mut config.call_time_max, self.call_timeout_ms.or(file.call_timeout_ms));
         set(&mut config.logs_max, self.logs_max.or(file.logs_max));
+        set(&mut config.log_rows_max, self.log_rows_max.or(file.log_rows_max));
+        let kept_bytes_max = self.kept_answers_mib.or(file.kept_answers_mib).map(bytes);
+        set(&mut config.kept_bytes_max, kept_bytes_max);
+        let runs = self.run_before_handing_on.or(file.run_before_handing_on);
+        set(&mut config.runs_before_handing_on, runs);
         set(&mut config.hides_system_logs, self.ethereum_strict.or(file.ethereum_strict));
         set(&mut config.filters_max, self.filters_limit.or(file.filters_limit));
         set(&mut config.fee_history_blocks_max, self.fee_history_limit.or(file.fee_history_limit));
@@ -246,6 +268,26 @@ mod tests {
         assert!(!hides(None, None));
         assert!(hides(None, Some(true)) && hides(Some(true), None));
         assert!(!hides(Some(false), Some(true)));
+    }
+
+    #[test]
+    fn a_flag_of_a_limit_wins_over_the_file_and_the_file_over_the_default() {
+        let flags = |rows, mib, run| ApiFlags {
+            log_rows_max: rows,
+            kept_answers_mib: mib,
+            run_before_handing_on: run,
+            ..ApiFlags::default()
+        };
+        let merged = |ours: ApiFlags, file: ApiFlags| {
+            let methods = ours.merged(file, &mut Vec::new()).methods;
+            let ApiConfig { log_rows_max, kept_bytes_max, runs_before_handing_on, .. } = methods;
+            (log_rows_max, kept_bytes_max, runs_before_handing_on)
+        };
+        let none = || flags(None, None, None);
+        assert_eq!(merged(none(), none()), (2_000_000, 128 << 20, true));
+        let file = || flags(Some(7), Some(0), Some(false));
+        assert_eq!(merged(none(), file()), (7, 0, false));
+        assert_eq!(merged(flags(Some(8), Some(2), Some(true)), file()), (8, 2 << 20, true));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Real clients against the built binary: ethers, viem and zksync-ethers read blocks, logs,
+//! Real clients against the built binary: ethers, viem, zksync-ethers and alloy read blocks, logs,
 //! receipts and state, call, estimate, subscribe and send.
 //!
-//! They are installed by npm, in the versions of `clients/package-lock.json`, into the build
-//! directory. Where npm or a recording is missing the test says so loudly and passes; where npm
-//! is there but its registry is not, it does so only outside of CI.
+//! The first three are installed by npm, in the versions of `clients/package-lock.json`, and alloy is
+//! built by cargo, in those of `clients/alloy/Cargo.lock`, both into the build directory. Where npm
+//! or a recording is missing the test says so loudly and passes; where a registry cannot be
+//! reached, it does so only outside of CI.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![expect(clippy::print_stdout, reason = "what the clients say must be seen")]
@@ -14,7 +15,8 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
+    time::Instant,
 };
 
 use lockstep_testvectors::{Answer, skip_loudly};
@@ -30,8 +32,33 @@ const SCRIPTS: [&str; 3] = ["ethers.mjs", "viem.mjs", "zksync.mjs"];
 
 #[test]
 fn real_clients_understand_the_node() {
-    for chain in recorded("real clients") {
-        let Some(folder) = installed() else { return };
+    let Some(folder) = installed() else { return };
+    // One after the other: they send from one account, and one nonce can be used once.
+    with_node("real clients", SCRIPTS.len(), |settings| {
+        for script in SCRIPTS {
+            let mut node = Command::new("node");
+            run_client(node.arg(script).current_dir(&folder), settings);
+        }
+    });
+}
+
+#[test]
+fn alloy_understands_the_node() {
+    let Some(program) = built_alloy() else { return };
+    with_node("alloy", 1, |settings| run_client(&mut Command::new(&program), settings));
+}
+
+/// What clients are told by their environment.
+struct Settings {
+    address: String,
+    call: Value,
+    log: Box<dyn Fn() -> String>,
+}
+
+/// Runs `clients` against a node that follows the recorded chain slowly, in front of a main node
+/// that takes `sends` transactions from them.
+fn with_node(test: &str, sends: usize, clients: impl Fn(&Settings)) {
+    for chain in recorded(test) {
         let upstreams = Upstreams::of(&chain, &["--head", "30", "--rate", "1"]);
         let main_node = ScriptedMainNode::in_front_of(&upstreams.main_node, chain.chain_id);
         let upstreams = upstreams.with_main_node(&main_node.url);
@@ -45,17 +72,14 @@ fn real_clients_understand_the_node() {
             skip_loudly(&format!("{}: nobody known can pay", chain.recording.name()));
             continue;
         }
-        let call = recorded_call(&chain, 30);
-        // One after the other: they send from one account, and one nonce can be used once.
-        for script in SCRIPTS {
-            let output = client(&folder, script, &node.rpc, &call);
-            let said = String::from_utf8_lossy(&output.stdout);
-            let words = String::from_utf8_lossy(&output.stderr);
-            println!("{said}");
-            assert!(output.status.success(), "{script}:\n{said}\n{words}\n{}", node.log());
-        }
+        let log = datadir.with_extension("log");
+        clients(&Settings {
+            address: node.rpc.clone(),
+            call: recorded_call(&chain, 30),
+            log: Box::new(move || fs::read_to_string(&log).unwrap()),
+        });
         let taken = main_node.taken.lock().unwrap().len();
-        assert_eq!(taken, SCRIPTS.len(), "each client sends one transaction");
+        assert_eq!(taken, sends, "each client sends one transaction");
         node.stop();
     }
 }
@@ -84,17 +108,50 @@ fn recorded_call(chain: &Chain, newest: u64) -> Value {
     fitting.next().expect("calls at old blocks were recorded")
 }
 
-fn client(folder: &Path, script: &str, address: &str, call: &Value) -> Output {
-    Command::new("node")
-        .arg(script)
-        .current_dir(folder)
+fn run_client(client: &mut Command, settings: &Settings) {
+    let Settings { address, call, log } = settings;
+    let output = client
         .env("LOCKSTEP_HTTP", format!("http://{address}"))
         .env("LOCKSTEP_WS", format!("ws://{address}"))
         .env("LOCKSTEP_CALL", call.to_string())
         .env("LOCKSTEP_KEY", KEY)
         .stdin(Stdio::null())
         .output()
-        .unwrap()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let words = String::from_utf8_lossy(&output.stderr);
+    println!("{said}");
+    assert!(output.status.success(), "{client:?}:\n{said}\n{words}\n{}", log());
+}
+
+/// The program that uses alloy; `None` if what it is built of cannot be had here.
+fn built_alloy() -> Option<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alloy/Cargo.toml");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alloy");
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(arguments).arg("--manifest-path").arg(&manifest).stdin(Stdio::null());
+        // Cargo says by variables of which package this test is; build scripts look at those.
+        for (name, _) in std::env::vars_os() {
+            let is_ours = |prefix| name.to_str().is_some_and(|name| name.starts_with(prefix));
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].into_iter().any(is_ours) {
+                cargo.env_remove(&name);
+            }
+        }
+        cargo.env("CARGO_TARGET_DIR", &target).output().unwrap()
+    };
+    let fetched = cargo(&["fetch", "--locked"]);
+    if !fetched.status.success() {
+        println!("{}", String::from_utf8_lossy(&fetched.stderr));
+        assert!(std::env::var_os("CI").is_none(), "cargo cannot fetch what alloy needs");
+        skip_loudly("alloy: cargo cannot fetch it; is its registry reachable?");
+        return None;
+    }
+    let began = Instant::now();
+    let built = cargo(&["build", "--locked", "--offline"]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    println!("alloy: built in {:?}", began.elapsed());
+    Some(target.join("debug/lockstep_alloy_client"))
 }
 
 /// The folder with the scripts and what they need; `None` if it cannot be had here.

@@ -12,7 +12,7 @@ mod offline;
 use std::{fs, process::Stdio, thread, time::Duration};
 
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Node, Upstreams, command, conformance, digest, recorded, verify_commitments};
 
@@ -57,6 +57,57 @@ fn a_recorded_chain_is_followed_and_served_exactly() {
         let right = format!("commitments: ok: {} batches right, 0 wrong", chain.newest_announced);
         assert!(verified.contains(&right), "{right:?} is not in\n{verified}");
     }
+}
+
+#[test]
+fn transactions_are_shown_by_instructions_and_run_again_as_if_they_were_sent_now() {
+    for chain in recorded("runs from inside") {
+        let upstreams = Upstreams::of(&chain, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let datadir = folder.path().join("data");
+        let off = ["--commitments", "off"];
+        let mut node = Node::start(&datadir, &upstreams, chain.chain_id, &off);
+        node.wait_for_rpc();
+        node.wait_for_chain(&chain);
+        check_runs_from_inside(&node);
+        node.stop();
+    }
+}
+
+/// Looks at the newest transactions that somebody signed.
+fn check_runs_from_inside(node: &Node) {
+    let ask = |method: &str, params: Value| node.call(method, &params)["result"].clone();
+    let number = |hex: &Value| {
+        u64::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let mut checked = 0;
+    for block in (1..=number(&ask("eth_blockNumber", json!([])))).rev() {
+        let block = ask("eth_getBlockByNumber", json!([format!("{block:#x}"), true]));
+        let txs = block["transactions"].as_array().unwrap();
+        for tx in txs.iter().filter(|tx| number(&tx["type"]) <= 2) {
+            let hash = &tx["hash"];
+            let options = json!({"tracer": "structLog", "limit": 2_000, "enableReturnData": true});
+            let shown = node.call("debug_traceTransaction", &json!([hash, options]));
+            let logs = shown["result"]["structLogs"].as_array();
+            let logs = logs.unwrap_or_else(|| panic!("{hash}: {shown}"));
+            let receipt = ask("eth_getTransactionReceipt", json!([hash]));
+            assert_eq!(shown["result"]["gas"], json!(number(&receipt["gasUsed"])), "{hash}");
+            assert_eq!(shown["result"]["failed"], json!(receipt["status"] == "0x0"), "{hash}");
+            let called = |log: &&Value| log["op"].as_str().unwrap().ends_with("_call");
+            assert!(logs.len() > 100 && logs.iter().any(|log| called(&log)), "{hash}");
+
+            let raw = ask("eth_getRawTransactionByHash", json!([hash]));
+            let sides = json!(["trace", "stateDiff"]);
+            let again = node.call("trace_rawTransaction", &json!([raw, sides]));
+            let root = &again["result"]["trace"][0]["action"];
+            assert_eq!((&root["from"], &root["value"]), (&tx["from"], &tx["value"]), "{again}");
+            checked += 1;
+        }
+        if checked >= 5 {
+            return;
+        }
+    }
+    panic!("only {checked} transactions");
 }
 
 #[test]

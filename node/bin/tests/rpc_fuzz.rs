@@ -88,16 +88,16 @@ fn generator(node: &Node, seed: u64, head: u64) -> Generator {
             known.hashes.extend(text("hash"));
             known.addresses.extend(text("from").into_iter().chain(text("to")));
             known.inputs.extend(text("input").filter(|input| input.len() < 2_000));
+            let raw = node.call("eth_getRawTransactionByHash", &json!([tx["hash"]]));
+            let raw = raw["result"].as_str().filter(|raw| raw.len() > 2);
+            known.raws.extend(raw.map(str::to_owned));
         }
     }
     known.addresses.truncate(100);
     known.inputs.truncate(100);
-    // Subscriptions are for WebSockets: over HTTP the server's library has no words for them.
-    let methods = include_str!("../../api/src/tests/fuzz/methods.txt")
-        .lines()
-        .filter(|method| !method.ends_with("subscribe"))
-        .map(str::to_owned)
-        .collect();
+    known.raws.truncate(100);
+    let methods = include_str!("../../api/src/tests/fuzz/methods.txt");
+    let methods = methods.lines().map(str::to_owned).collect();
     Generator { chance: Chance(seed), known, methods }
 }
 

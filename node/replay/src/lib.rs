@@ -12,6 +12,7 @@ mod compare;
 mod error;
 mod rerun;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -21,6 +22,7 @@ pub use self::{
     error::{Difference, ReplayError},
     rerun::{Rerun, RerunBlock},
     state::StateAt,
+    steps::{StepWish, SteppedBlock, SteppedRun},
     trace::{
         AccountState, BatchTraces, BlockTraces, TouchedAccount, TraceWish, TxTrace, trace_bytes,
     },

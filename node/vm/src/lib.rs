@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod simulate;
+mod steps;
 mod trace;
 
 use std::{fmt, sync::Arc};
@@ -22,6 +23,7 @@ pub use self::{
         EstimateRules, Estimated, GasEstimate, Simulated, SimulatedKind, SimulatedTx,
         SimulationEnd, SimulationEnv, Simulator, Stop,
     },
+    steps::{Step, StepRules, SteppedTx, Steps},
     trace::{CallFrame, CallKind, TouchedSlot, Trace, TracedTx},
 };
 
@@ -229,6 +231,19 @@ pub trait OpenBatch: fmt::Debug + Send {
     ///
     /// [`VmError`]; the batch must be dropped then.
     fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError>;
+
+    /// As [`run_tx`](Self::run_tx), and tells its instructions, if this VM shows any.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError`]; the batch must be dropped then.
+    fn run_tx_stepped(
+        &mut self,
+        tx: &Transaction,
+        _rules: &StepRules,
+    ) -> Result<SteppedTx, VmError> {
+        Ok(SteppedTx { outcome: self.run_tx(tx)?, output: Bytes::new(), steps: None })
+    }
 
     /// What `slot` holds now, between two transactions.
     ///

@@ -10,11 +10,11 @@ use std::{
 
 use lockstep_types::{
     Address, B256, BytecodeHash, Bytes, ChainId, Event, FeeInput, L1BatchNumber, L2BlockHash,
-    L2BlockNumber, PaymasterParams, ProtocolVersion, SettlementLayer, StorageWrite, U256,
-    UnixSeconds,
+    L2BlockNumber, PaymasterParams, ProtocolVersion, SettlementLayer, StorageWrite, Transaction,
+    U256, UnixSeconds,
 };
 
-use crate::{BaseContracts, Trace, VmError, VmStorage};
+use crate::{BaseContracts, StepRules, Steps, Trace, VmError, VmStorage};
 
 /// Where a simulation takes place: the block that contracts see, on top of the given state.
 #[derive(Clone, Debug)]
@@ -199,6 +199,39 @@ pub trait Simulator: fmt::Debug + Send + Sync {
         &self,
         env: &SimulationEnv,
         tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError>;
+
+    /// As [`call`](Self::call) without a trace, and tells the instructions of the call, if this VM
+    /// shows any.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    fn call_stepped(
+        &self,
+        env: &SimulationEnv,
+        tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        _rules: &StepRules,
+        stop: &Stop,
+    ) -> Result<(Simulated, Option<Steps>), VmError> {
+        Ok((self.call(env, tx, storage, false, stop)?, None))
+    }
+
+    /// Runs a signed transaction as the next block would: its account looks at the signature and
+    /// pays. What keeps blocks from including it is [`SimulationEnd::Refused`]. The prices of `env`
+    /// must be such that `tx` pays the base fee.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    fn check(
+        &self,
+        env: &SimulationEnv,
+        tx: &Transaction,
         storage: Box<dyn VmStorage>,
         with_trace: bool,
         stop: &Stop,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use lockstep_types::{
     B256, BatchTip, Bytes, L1BatchNumber, StorageSlot, StorageWrite, Transaction, TxOutcome,
 };
-use lockstep_vm::{BlockEnv, OpenBatch, TracedTx, VmError};
+use lockstep_vm::{BlockEnv, OpenBatch, StepRules, SteppedTx, TracedTx, VmError};
 
 /// A difference, or none.
 type Same = Result<(), String>;
@@ -100,6 +100,19 @@ impl OpenBatch for ShadowBatch {
         list("calls", &main.trace.calls, &second.trace.calls)
             .and_then(|()| value("output", &main.output, &second.output))
             .and_then(|()| outcomes(&main.outcome, &second.outcome))
+            .map_err(|why| self.diverged(format!("transaction {}: {why}", tx.hash())))?;
+        Ok(main)
+    }
+
+    /// Only one of the two shows instructions, so there is nothing to compare them with.
+    fn run_tx_stepped(
+        &mut self,
+        tx: &Transaction,
+        rules: &StepRules,
+    ) -> Result<SteppedTx, VmError> {
+        let main = self.main.run_tx_stepped(tx, rules)?;
+        let second = self.second.run_tx(tx)?;
+        outcomes(&main.outcome, &second)
             .map_err(|why| self.diverged(format!("transaction {}: {why}", tx.hash())))?;
         Ok(main)
     }

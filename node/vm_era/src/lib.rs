@@ -19,10 +19,10 @@ mod source;
 
 use std::sync::Arc;
 
-use lockstep_types::{FeeInput, ProtocolVersion};
+use lockstep_types::{FeeInput, ProtocolVersion, Transaction};
 use lockstep_vm::{
     BatchEnv, BatchLimits, BlockEnv, EstimateRules, Estimated, OpenBatch, Simulated, SimulatedTx,
-    SimulationEnv, Simulator, Stop, Vm, VmError, VmStorage,
+    SimulationEnv, Simulator, StepRules, Steps, Stop, Vm, VmError, VmStorage,
 };
 use zksync_multivm::{
     VmVersion, is_supported_by_fast_vm,
@@ -226,7 +226,7 @@ impl EraVm {
     ) -> Result<Simulation<'a>, VmError> {
         let layout = Layout::of(env.version).ok_or(VmError::UnknownVersion(env.version))?;
         let (shared, bootloaders) = (&self.shared, &*self.bootloaders);
-        Ok(Simulation { layout, env, tx, shared, bootloaders, with_trace, stop })
+        Ok(Simulation { layout, env, tx, shared, bootloaders, with_trace, steps: None, stop })
     }
 }
 
@@ -244,7 +244,31 @@ impl Simulator for EraVm {
         with_trace: bool,
         stop: &Stop,
     ) -> Result<Simulated, VmError> {
-        self.simulation(env, tx, with_trace, stop)?.call(storage)
+        Ok(self.simulation(env, tx, with_trace, stop)?.call(storage)?.0)
+    }
+
+    fn call_stepped(
+        &self,
+        env: &SimulationEnv,
+        tx: &SimulatedTx,
+        storage: Box<dyn VmStorage>,
+        rules: &StepRules,
+        stop: &Stop,
+    ) -> Result<(Simulated, Option<Steps>), VmError> {
+        let simulation = self.simulation(env, tx, false, stop)?;
+        Simulation { steps: Some(rules), ..simulation }.call(storage)
+    }
+
+    fn check(
+        &self,
+        env: &SimulationEnv,
+        tx: &Transaction,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError> {
+        let unused = SimulatedTx::default();
+        self.simulation(env, &unused, with_trace, stop)?.check(tx, storage)
     }
 
     fn run_unsigned(

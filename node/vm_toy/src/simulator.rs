@@ -30,11 +30,23 @@ impl ToyVm {
         stop: &Stop,
         counts: bool,
     ) -> Result<Simulated, VmError> {
+        self.run(env, &transaction(tx), storage, with_trace, stop, counts)
+    }
+
+    fn run(
+        &self,
+        env: &SimulationEnv,
+        tx: &Transaction,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+        counts: bool,
+    ) -> Result<Simulated, VmError> {
         if !self.supports(env.version) {
             return Err(VmError::UnknownVersion(env.version));
         }
         let batch = ToyBatch::new(batch_env(env), block_env(env), storage);
-        let mut simulated = simulate(batch, &transaction(tx), counts, stop)?;
+        let mut simulated = simulate(batch, tx, counts, stop)?;
         if !with_trace {
             simulated.trace = None;
         }
@@ -67,6 +79,18 @@ impl Simulator for ToyVm {
         stop: &Stop,
     ) -> Result<Simulated, VmError> {
         self.simulated(env, tx, storage, with_trace, stop, true)
+    }
+
+    /// The toy has no accounts that look at signatures; everything else is as in a block.
+    fn check(
+        &self,
+        env: &SimulationEnv,
+        tx: &Transaction,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError> {
+        self.run(env, tx, storage, with_trace, stop, true)
     }
 
     /// Gas does not depend on how much there is, so one run tells.

@@ -1,14 +1,17 @@
 //! `en_syncTokens`: tokens that bridges made, found in the events of the chain.
 //!
-//! What has been found is kept in memory; each request looks into blocks that are new since. After
-//! a rollback of blocks that were looked into, everything is looked for again.
+//! The index of logs says where bridges deployed something; only those blocks are read. What has been
+//! found is kept in memory, and up to which block, so each request looks for what is new since, and
+//! reads no more rows of the index than a request for logs may. After a rollback of blocks that were
+//! looked into, everything is looked for again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonrpsee::types::params::ParamsSequence;
+use lockstep_store::{LogClause, LogRole, LogStep};
 use lockstep_types::{
-    Address, BlockHeader, Bloom, BloomInput, Event, L2BlockHash, L2BlockNumber, U256,
-    address::CONTRACT_DEPLOYER, alloy_primitives::address, keccak256,
+    Address, Event, L2BlockHash, L2BlockNumber, U256, address::CONTRACT_DEPLOYER,
+    alloy_primitives::address, keccak256,
 };
 use lockstep_wire::{
     Announced,
@@ -23,6 +26,12 @@ use crate::{
 
 /// The native token vault, which deploys bridged tokens.
 const NATIVE_TOKEN_VAULT: Address = address!("0000000000000000000000000000000000010004");
+
+/// Rows of the index that each request may read.
+const ROWS_MIN: u64 = 4;
+
+/// Topic of a deployment that says by whom.
+const DEPLOYER: u8 = 1;
 
 pub(super) fn register(methods: &mut Methods, announced: &watch::Receiver<Announced>) {
     let announced = announced.clone();
@@ -46,11 +55,7 @@ fn tokens(
     // Looked for without the lock: nobody waits for the disk of another.
     let mut scan = lock(known).clone().valid_for(call, bridges)?;
     let goal = until.next();
-    let blocks_max = call.config.log_blocks_max;
-    let stop = goal.min(L2BlockNumber(scan.next.0.saturating_add(blocks_max)));
-    while scan.next < stop {
-        scan.look_into(call, call.header(scan.next)?)?;
-    }
+    scan.go_on(call, goal)?;
     let tokens = (scan.next >= goal).then(|| scan.tokens_until(until));
     let done = scan.next;
     let mut known = lock(known);
@@ -92,18 +97,42 @@ impl Scan {
         Ok(call.view.block(last)?.is_none_or(|header| header.hash != self.hash))
     }
 
-    fn look_into(&mut self, call: &Call, header: BlockHeader) -> ApiResult<()> {
-        let number = header.params.number;
-        if self.bridges.iter().flatten().any(|bridge| may_deploy(&header.logs_bloom, *bridge)) {
-            let receipts = call.view.receipts(number)?;
-            let events: Vec<_> = receipts.iter().flat_map(|receipt| &receipt.events).collect();
-            let deployed = events.iter().filter_map(|event| self.deployed(event));
-            let tokens = deployed.filter_map(|at| events.iter().find_map(|event| token(at, event)));
-            let tokens: Vec<_> = tokens.map(|token| (number, token)).collect();
-            self.found.extend(tokens);
+    /// Looks for tokens up to `goal`, or as far as one request may.
+    fn go_on(&mut self, call: &Call, goal: L2BlockNumber) -> ApiResult<()> {
+        let Some(last) = goal.prev().filter(|_| self.next < goal) else { return Ok(()) };
+        let deployers = self.bridges.iter().flatten().map(|bridge| bridge.into_word());
+        let clauses = [
+            LogClause { role: LogRole::Emitter, words: vec![CONTRACT_DEPLOYER.into_word()] },
+            LogClause { role: LogRole::Topic(DEPLOYER), words: deployers.collect() },
+        ];
+        // With fewer, a request might not get to the next block.
+        let rows_max = call.config.log_rows_max.max(ROWS_MIN);
+        let mut candidates = call.view.log_candidates(&clauses, [self.next, last], rows_max);
+        let mut done = goal;
+        loop {
+            match candidates.step()? {
+                LogStep::Found { block, receipts: _ } => self.look_into(call, block)?,
+                LogStep::Spent(block) => {
+                    done = block;
+                    break;
+                }
+                LogStep::End => break,
+            }
         }
-        self.next = number.next();
-        self.hash = header.hash;
+        self.next = done;
+        if let Some(last) = done.prev() {
+            self.hash = call.header(last)?.hash;
+        }
+        Ok(())
+    }
+
+    fn look_into(&mut self, call: &Call, number: L2BlockNumber) -> ApiResult<()> {
+        let receipts = call.view.receipts(number)?;
+        let events: Vec<_> = receipts.iter().flat_map(|receipt| &receipt.events).collect();
+        let deployed = events.iter().filter_map(|event| self.deployed(event));
+        let tokens = deployed.filter_map(|at| events.iter().find_map(|event| token(at, event)));
+        let tokens: Vec<_> = tokens.map(|token| (number, token)).collect();
+        self.found.extend(tokens);
         Ok(())
     }
 
@@ -122,12 +151,6 @@ impl Scan {
         let found = self.found.iter().filter(|(block, _)| *block <= until);
         [ether()].into_iter().chain(found.map(|(_, token)| token.clone())).collect()
     }
-}
-
-/// Whether a block with this bloom may hold a deployment by `deployer`.
-fn may_deploy(bloom: &Bloom, deployer: Address) -> bool {
-    let has = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
-    has(CONTRACT_DEPLOYER.as_slice()) && has(deployer.into_word().as_slice())
 }
 
 fn ether() -> TokenInfo {

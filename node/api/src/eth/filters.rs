@@ -5,8 +5,9 @@
 //! asked for [`ApiConfig::filter_idle_max`], and the one that was not asked for longest when there
 //! would be more than [`ApiConfig::filters_max`]. Filters do not outlive the process.
 //!
-//! After a rollback a filter goes on at the newest block that it told of and that is still there;
-//! what went is not told of again as `removed`.
+//! After a rollback a filter goes on at the newest block that it told of and that is still there. A
+//! filter of logs first tells again of those that went, newest first, with `removed: true`; see
+//! [`told`](super::told) for how many.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,8 +22,12 @@ use lockstep_wire::{
     quantity,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::logs::{self, FoundLog};
+use super::{
+    logs::{self, FoundLog},
+    told::{Told, ToldBytes},
+};
 use crate::{
     ApiConfig,
     call::{Call, Methods},
@@ -42,7 +47,8 @@ pub struct FilterSeams {
 }
 
 pub(crate) fn register(methods: &mut Methods, seams: FilterSeams) {
-    let filters = Arc::new(Filters { seams, by_id: Mutex::default() });
+    let told_bytes = ToldBytes::new(methods.context.config.told_bytes_max);
+    let filters = Arc::new(Filters { seams, by_id: Mutex::default(), told_bytes });
     let add = |methods: &mut Methods, name, kind: KindOf| {
         let filters = Arc::clone(&filters);
         methods.add(name, move |call, params| filters.new_filter(call, kind(call, params)?));
@@ -85,7 +91,14 @@ struct Entry {
     asked_at: Mono,
     kind: Kind,
     /// Held while an answer is made, so that two requests at once do not get the same twice.
-    place: Arc<Mutex<Place>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What a filter has told.
+#[derive(Debug)]
+struct Progress {
+    place: Place,
+    told: Told,
 }
 
 /// How far a filter has told.
@@ -103,6 +116,21 @@ struct Place {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Changes {
+    Logs(Vec<ChangedLog>),
+    Hashes(Vec<lockstep_types::B256>),
+}
+
+/// A log that came, or one that went.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ChangedLog {
+    Removed(Box<RawValue>),
+    Found(FoundLog),
+}
+
+/// What is new since.
+#[derive(Debug)]
+enum News {
     Logs(Vec<FoundLog>),
     Hashes(Vec<lockstep_types::B256>),
 }
@@ -111,6 +139,7 @@ enum Changes {
 struct Filters {
     seams: FilterSeams,
     by_id: Mutex<HashMap<U256, Entry>>,
+    told_bytes: Arc<ToldBytes>,
 }
 
 impl Filters {
@@ -129,16 +158,18 @@ impl Filters {
         let mut id = [0; 32];
         self.seams.entropy.secret(&mut id);
         let id = U256::from_be_bytes(id);
-        let place = Arc::new(Mutex::new(Place { next, from, ends: VecDeque::from([end]) }));
+        let place = Place { next, from, ends: VecDeque::from([end]) };
+        let told = Told::new(&self.told_bytes);
+        let progress = Arc::new(Mutex::new(Progress { place, told }));
         let now = self.seams.clock.mono();
         let mut by_id = self.lock();
         forget_idle(&mut by_id, now, &call.config);
-        by_id.insert(id, Entry { asked_at: now, kind, place });
+        by_id.insert(id, Entry { asked_at: now, kind, progress });
         Ok(id)
     }
 
     /// What a filter tells of, and how far it has.
-    fn find(&self, id: U256, config: &ApiConfig) -> ApiResult<(Kind, Arc<Mutex<Place>>)> {
+    fn find(&self, id: U256, config: &ApiConfig) -> ApiResult<(Kind, Arc<Mutex<Progress>>)> {
         let now = self.seams.clock.mono();
         let mut by_id = self.lock();
         let entry = by_id.get_mut(&id).ok_or(ApiError::NoFilter)?;
@@ -147,16 +178,28 @@ impl Filters {
             return Err(ApiError::NoFilter);
         }
         entry.asked_at = now;
-        Ok((entry.kind.clone(), Arc::clone(&entry.place)))
+        Ok((entry.kind.clone(), Arc::clone(&entry.progress)))
     }
 
     fn changes(&self, call: &Call, params: &mut ParamsSequence<'_>) -> ApiResult<Changes> {
         let Id(id) = params.next()?;
-        let (kind, place) = self.find(id, &call.config)?;
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kind, progress) = self.find(id, &call.config)?;
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let Progress { place, told } = &mut *progress;
+        // Until everything is read, nothing is changed.
         let mut changed = place.clone();
-        changed.step_back(call)?;
-        let changes = changed.take(call, &kind)?;
+        let gone = told.gone(call)?;
+        changed.step_back(call, told.newest_before(gone))?;
+        let changes = match changed.take(call, &kind)? {
+            News::Hashes(hashes) => Changes::Hashes(hashes),
+            News::Logs(found) => {
+                let new = Told::of(call, &found)?;
+                let removed = told.remove(gone)?;
+                told.remember(new);
+                let removed = removed.into_iter().map(ChangedLog::Removed);
+                Changes::Logs(removed.chain(found.into_iter().map(ChangedLog::Found)).collect())
+            }
+        };
         *place = changed;
         Ok(changes)
     }
@@ -185,8 +228,25 @@ fn forget_idle(by_id: &mut HashMap<U256, Entry>, now: Mono, config: &ApiConfig) 
 }
 
 impl Place {
-    /// Goes back to the newest block that was told of and is still there.
-    fn step_back(&mut self, call: &Call) -> ApiResult<()> {
+    /// Goes back to the newest block that was told of and is still there; `told` is the newest such
+    /// block with logs, as far as those are remembered.
+    fn step_back(
+        &mut self,
+        call: &Call,
+        told: Option<(L2BlockNumber, L2BlockHash)>,
+    ) -> ApiResult<()> {
+        let before = self.next;
+        self.step_back_over_ends(call)?;
+        if let Some((number, hash)) = told.filter(|(number, _)| self.next <= *number)
+            && self.next < before
+        {
+            self.next = number.next();
+            self.ends.push_back((number, hash));
+        }
+        Ok(())
+    }
+
+    fn step_back_over_ends(&mut self, call: &Call) -> ApiResult<()> {
         while let Some((number, hash)) = self.ends.back().copied() {
             if lockstep_io::planted!("X09", false, true) {
                 return Ok(());
@@ -203,7 +263,7 @@ impl Place {
     }
 
     /// What `kind` tells of the blocks from here on, until that is enough for one answer.
-    fn take(&mut self, call: &Call, kind: &Kind) -> ApiResult<Changes> {
+    fn take(&mut self, call: &Call, kind: &Kind) -> ApiResult<News> {
         let head = call.head()?;
         let items_max = call.config.logs_max;
         match kind {
@@ -217,7 +277,7 @@ impl Place {
                     let next = logs::collect_until(call, filter, [self.next, to], &mut found)?;
                     self.end_before(call, next)?;
                 }
-                Ok(Changes::Logs(found))
+                Ok(News::Logs(found))
             }
             Kind::Blocks | Kind::Transactions => {
                 let mut hashes = Vec::new();
@@ -232,7 +292,7 @@ impl Place {
                     next = next.next();
                 }
                 self.end_before(call, next)?;
-                Ok(Changes::Hashes(hashes))
+                Ok(News::Hashes(hashes))
             }
         }
     }

@@ -7,7 +7,7 @@ use lockstep_store::{LogCandidates, LogClause, LogRole, LogStep, TxPosition};
 use lockstep_types::{Address, B256, BlockHeader, Bloom, BloomInput, L2BlockNumber};
 use lockstep_wire::eth::{self, BlockId, BlockNumberOrTag, Filter, OneOrMany};
 use serde::{Serialize, Serializer};
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::json::{BlockInfo, TxPlace};
 use crate::{
@@ -49,11 +49,24 @@ pub(super) fn check(call: &Call, filter: &Filter) -> ApiResult<()> {
 pub(super) struct FoundLog {
     part: Arc<Part>,
     index: usize,
+    block: L2BlockNumber,
+}
+
+impl FoundLog {
+    /// The block that it is in.
+    pub(super) fn block(&self) -> L2BlockNumber {
+        self.block
+    }
+
+    /// The JSON of it.
+    pub(super) fn json(&self) -> &RawValue {
+        &logs_of(&self.part)[self.index].json
+    }
 }
 
 impl Serialize for FoundLog {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        logs_of(&self.part)[self.index].json.serialize(serializer)
+        self.json().serialize(serializer)
     }
 }
 
@@ -327,7 +340,7 @@ impl<'c> Search<'c> {
         self.events_read += u64::try_from(logs.len()).unwrap_or(u64::MAX);
         for (index, log) in logs.iter().enumerate() {
             if self.wanted.includes(log) {
-                found.push(FoundLog { part: part.clone(), index });
+                found.push(FoundLog { part: part.clone(), index, block });
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod filters;
 mod json;
 mod logs;
 mod state;
+mod told;
 mod transactions;
 
 pub use self::filters::FilterSeams;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_types::{Address, B256, Bytes, U256, address::ACCOUNT_CODE_STORAGE};
-use lockstep_vm::SimulationEnd;
+use lockstep_vm::{SimulationEnd, Step};
 use lockstep_wire::eth::{
     AccessListItem, AccessListResult, BlockId, BlockOverrides, Bundle, BundledCall, CallRequest,
     StateContext, StateOverrides, TraceOptions,
@@ -123,9 +123,23 @@ fn trace_call_many(
     let tracer = Tracer::of(Some(trace))?;
     let mut sequence = sequence(simulation, context.unwrap_or_default(), state_overrides)?;
     let mut all = Vec::with_capacity(bundles.len());
+    let mut bytes_left = simulation.answer_bytes_max;
     for Bundle { transactions, block_override } in bundles {
         let mut traces = Vec::with_capacity(transactions.len());
         for request in transactions {
+            if let Some(options) = tracer.steps() {
+                let rules = trace::rules_of(options, bytes_left);
+                let (run, steps) =
+                    sequence.call_stepped(request, block_override.clone(), &rules)?;
+                let bytes = steps.iter().flat_map(|steps| &steps.steps).map(Step::json_bytes);
+                bytes_left = bytes_left.saturating_sub(bytes.sum());
+                let simulated = run.simulated.clone();
+                let bytes_max = simulation.answer_bytes_max;
+                let shown = trace::steps_of_call(simulation.call, simulated, steps, bytes_max)?;
+                traces.push(Shown::Steps(shown));
+                sequence.keep(&run);
+                continue;
+            }
             let run = sequence.call(request, block_override.clone(), true)?;
             sequence.spend(&run.simulated)?;
             let gas_limit = run.tx.gas_limit.unwrap_or(sequence.gas_max);

@@ -45,8 +45,10 @@ fn add<T: Serialize>(
     method: impl Fn(&Simulation<'_>) -> ApiResult<T> + Clone + Send + Sync + 'static,
 ) {
     let execution = engine.execution.clone();
+    let answer_bytes_max = methods.context.serving.response_bytes_max(name);
     methods.add(name, move |call, _| {
-        method(&Simulation { call, execution: &execution, stop: &Stop::default() })
+        let stop = &Stop::default();
+        method(&Simulation { call, execution: &execution, stop, answer_bytes_max })
     });
 }
 

@@ -9,6 +9,7 @@ mod overrides;
 mod parity;
 mod request;
 mod sequence;
+mod signed;
 mod simulate;
 mod unsigned;
 
@@ -24,7 +25,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    blocks::SimulateError, ending::data_reason, fees::pubdata_price, overrides::Overridden,
+    blocks::SimulateError,
+    ending::data_reason,
+    fees::pubdata_price,
+    overrides::Overridden,
+    signed::{check as check_by_run, unreadable},
 };
 use crate::{
     call::{Call, Context, Methods},
@@ -135,6 +140,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) execution: &'a Execution,
     /// Whether it must end.
     pub(crate) stop: &'a Stop,
+    /// Bytes of the longest answer.
+    pub(crate) answer_bytes_max: usize,
 }
 
 impl Methods {
@@ -177,7 +184,8 @@ where
         // Others wait until the job has ended, whether somebody waits for it or not.
         let _permit = permit;
         let call = Call::new(&context, &view);
-        let simulation = Simulation { call: &call, execution: &execution, stop };
+        let answer_bytes_max = context.serving.response_bytes_max(name);
+        let simulation = Simulation { call: &call, execution: &execution, stop, answer_bytes_max };
         let result = method(&simulation, &mut params.sequence())?;
         Ok(to_raw_value(&result)?)
     };
@@ -191,5 +199,6 @@ pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     bundles::register(methods, engine);
     blocks::register(methods, engine);
     parity::register(methods, engine);
+    signed::register(methods, engine);
     unsigned::register(methods, engine);
 }

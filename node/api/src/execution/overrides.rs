@@ -116,7 +116,7 @@ impl Overridden {
     }
 
     /// The count of deployments, which shares the slot, stays.
-    fn set_nonce(&mut self, account: Address, nonce: U256) -> ApiResult<()> {
+    pub(super) fn set_nonce(&mut self, account: Address, nonce: U256) -> ApiResult<()> {
         if nonce > U256::from(u128::MAX) {
             return Err(ApiError::BadRequest(format!("the nonce of {account} is too large")));
         }

@@ -10,7 +10,7 @@ use lockstep_types::{
     block::{BlockHashInput, block_hash},
     keccak256,
 };
-use lockstep_vm::{Simulated, SimulatedTx, SimulationEnd, SimulationEnv};
+use lockstep_vm::{Simulated, SimulatedTx, SimulationEnd, SimulationEnv, StepRules, Steps};
 use lockstep_wire::eth::{BlockId, BlockOverrides, CallRequest, StateOverrides};
 
 use super::{
@@ -99,16 +99,41 @@ impl<'a> Sequence<'a> {
         overrides: Option<BlockOverrides>,
         with_trace: bool,
     ) -> ApiResult<Run> {
+        let env = self.env_of_call(&tx, overrides)?;
+        let storage = Box::new(self.state.fresh());
+        let Simulation { execution, stop, .. } = self.simulation;
+        let simulated = execution.simulator.call(&env, &tx, storage, with_trace, stop)?;
+        Ok(Run { env, tx, simulated })
+    }
+
+    /// As [`call`](Self::call), with the instructions of the call if the VM shows any.
+    pub(super) fn call_stepped(
+        &self,
+        request: CallRequest,
+        overrides: Option<BlockOverrides>,
+        rules: &StepRules,
+    ) -> ApiResult<(Run, Option<Steps>)> {
+        let tx = self.transaction(request)?;
+        let env = self.env_of_call(&tx, overrides)?;
+        let storage = Box::new(self.state.fresh());
+        let Simulation { execution, stop, .. } = self.simulation;
+        let (simulated, steps) =
+            execution.simulator.call_stepped(&env, &tx, storage, rules, stop)?;
+        Ok((Run { env, tx, simulated }, steps))
+    }
+
+    fn env_of_call(
+        &self,
+        tx: &SimulatedTx,
+        overrides: Option<BlockOverrides>,
+    ) -> ApiResult<SimulationEnv> {
         let mut env = self.env.clone();
         super::env::override_block(&mut env, overrides.unwrap_or_default())?;
         // A call that names a price sees it as the base fee.
         if let (None, Some(price)) = (env.base_fee_per_gas, tx.gas_price) {
             env.base_fee_per_gas = Some(narrow(price, "gasPrice")?);
         }
-        let storage = Box::new(self.state.fresh());
-        let Simulation { execution, stop, .. } = self.simulation;
-        let simulated = execution.simulator.call(&env, &tx, storage, with_trace, stop)?;
-        Ok(Run { env, tx, simulated })
+        Ok(env)
     }
 
     /// Runs a whole transaction, with nonce and fees. Nothing is kept of it yet.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     call::Methods,
     error::{ApiError, ApiResult},
-    trace::{self, Shown, Tracer},
+    trace::{self, Shown, Tracer, steps_of_call},
 };
 
 pub(super) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
@@ -78,6 +78,15 @@ fn trace_call(simulation: &Simulation<'_>, params: &mut ParamsSequence<'_>) -> A
     let tracer = Tracer::of(Some(trace))?;
     let mut prepared = prepare_call(simulation, &place, request, state_overrides, block_overrides)?;
     let gas_limit = *prepared.tx.gas_limit.get_or_insert(prepared.gas_max);
+    if let Some(options) = tracer.steps() {
+        let Prepared { env, tx, state, .. } = prepared;
+        let bytes_max = simulation.answer_bytes_max;
+        let rules = trace::rules_of(options, bytes_max);
+        let simulator = &simulation.execution.simulator;
+        let (run, steps) =
+            simulator.call_stepped(&env, &tx, Box::new(state), &rules, simulation.stop)?;
+        return Ok(Shown::Steps(steps_of_call(simulation.call, run, steps, bytes_max)?));
+    }
     let run = run(simulation, &prepared, true)?;
     let time_max = simulation.call.config.call_time_max;
     let Prepared { env, tx, mut state, .. } = prepared;

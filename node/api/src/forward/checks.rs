@@ -9,7 +9,7 @@ use lockstep_wire::tx_hash::{decode_raw, typed_data_signer};
 use super::pending::next_nonce;
 use crate::{
     error::{ApiError, ApiResult},
-    execution::Simulation,
+    execution::{self, Simulation},
 };
 
 /// Gas without which nothing runs.
@@ -40,7 +40,7 @@ pub(super) fn check(
     bounds: Bounds,
 ) -> ApiResult<Transaction> {
     let chain_id = simulation.call.identity()?.l2_chain_id;
-    let tx = decode_raw(raw, chain_id).map_err(unreadable)?;
+    let tx = decode_raw(raw, chain_id).map_err(|error| execution::unreadable(&error))?;
     let TxCommon::L2(common) = &tx.common else {
         return Err(ApiError::BadAnswer("signed bytes gave a transaction from L1"));
     };

@@ -1,6 +1,7 @@
 //! Transactions are checked, handed on to the main node, and remembered until they are in a block.
 //!
-//! A transaction that is surely wrong never leaves this node. What the main node says of the rest
+//! A transaction that is surely wrong never leaves this node: one whose fields cannot be, whose
+//! sender cannot pay, or which no block could include, as running it shows. What the main node says of the rest
 //! is passed on as it is, with code 3. Handing on has a client, a rate and a bound of its own, so
 //! nobody who sends much keeps blocks from being asked for.
 
@@ -27,7 +28,7 @@ use crate::{
     call::{Call, Methods},
     error::{ApiError, ApiResult},
     eth,
-    execution::{Engine, Simulation},
+    execution::{self, Engine, Simulation},
     gate::Gate,
     one_view::OneView,
 };
@@ -170,13 +171,31 @@ impl Forwarder {
             Bounds { bytes_max: config.tx_bytes_max, nonce_ahead_max: config.nonce_ahead_max };
         let job = move || {
             let call = Call::new(&engine.context, &view);
-            let stop = Stop::default();
-            let simulation = Simulation { call: &call, execution: &engine.execution, stop: &stop };
+            let (execution, stop) = (&engine.execution, &Stop::default());
+            let simulation = Simulation { call: &call, execution, stop, answer_bytes_max: 0 };
             let mut tx = checks::check(&simulation, &raw, bounds)?;
             tx.received_at_ms = engine.context.clock.wall().0;
             Ok(tx)
         };
-        self.job(request.method, job).await
+        let tx = self.job(request.method, job).await?;
+        if config.runs_before_handing_on { self.check_by_run(request, tx).await } else { Ok(tx) }
+    }
+
+    /// Runs the transaction, as one of the calls that run at once.
+    async fn check_by_run(&self, request: &Request, tx: Transaction) -> ApiResult<Transaction> {
+        let engine = Arc::clone(&self.engine);
+        let permit = engine.calls.enter(&*engine.execution.clock).await?;
+        let (context, execution) = (Arc::clone(&engine.context), engine.execution.clone());
+        let view = request.view.clone();
+        let job = move |stop: &Stop| {
+            let _permit = permit;
+            let call = Call::new(&context, &view);
+            let execution = &execution;
+            let simulation = Simulation { call: &call, execution, stop, answer_bytes_max: 0 };
+            execution::check_by_run(&simulation, &tx)?;
+            Ok(tx)
+        };
+        engine.limited(request.method, engine.context.config.call_time_max, job).await
     }
 
     async fn job<T: Send + 'static>(

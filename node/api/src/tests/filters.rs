@@ -195,3 +195,68 @@ fn after_a_rollback_a_filter_tells_of_what_is_there_instead() {
     add_block(&mut world, 6, 7);
     assert_eq!(places(&changes(&world, &later)), ["0x6/0x0", "0x6/0x1"]);
 }
+
+/// Place of each log, and a minus before those that are told of as removed.
+fn signed_places(logs: &Value) -> Vec<String> {
+    let signs = logs.as_array().unwrap().iter().map(|log| log["removed"].as_bool().unwrap());
+    let places = places(logs).into_iter().zip(signs);
+    places.map(|(place, is_gone)| if is_gone { format!("-{place}") } else { place }).collect()
+}
+
+#[test]
+fn logs_that_went_with_a_rollback_are_told_of_as_removed_before_those_that_came() {
+    let mut world = world();
+    let all = world.ask("eth_newFilter", json!([{}]));
+    let of_nine = world.ask("eth_newFilter", json!([{"address": Address::repeat_byte(9)}]));
+    let unasked = world.ask("eth_newFilter", json!([{"address": Address::repeat_byte(9)}]));
+    add_block(&mut world, 4, 9);
+    assert_eq!(signed_places(&changes(&world, &all)), ["0x4/0x0", "0x4/0x1"]);
+    add_block(&mut world, 5, 9);
+    add_block(&mut world, 6, 8);
+    let told = changes(&world, &all);
+    assert_eq!(signed_places(&told), ["0x5/0x0", "0x5/0x1", "0x6/0x0", "0x6/0x1"]);
+    assert_eq!(places(&changes(&world, &of_nine)), ["0x4/0x1", "0x5/0x1"]);
+
+    world.roll_back(L1BatchNumber(1));
+    // Block 3 was there before the filters were, and is another now.
+    add_block(&mut world, 3, 7);
+    add_block(&mut world, 4, 9);
+    add_block(&mut world, 5, 7);
+    let news = changes(&world, &all);
+    let gone = ["-0x6/0x1", "-0x6/0x0", "-0x5/0x1", "-0x5/0x0"];
+    assert_eq!(
+        signed_places(&news),
+        [&gone[..], &["0x5/0x0", "0x5/0x1"]].concat(),
+        "4 is the same"
+    );
+    let mut last = told[3].clone();
+    last["removed"] = json!(true);
+    assert_eq!(news[0], last, "everything else is as it was told");
+    assert_eq!(signed_places(&changes(&world, &of_nine)), ["-0x5/0x1"]);
+    assert_eq!(signed_places(&changes(&world, &unasked)), ["0x4/0x1"]);
+    for id in [&all, &of_nine, &unasked] {
+        assert_eq!(changes(&world, id), json!([]));
+    }
+    // A second rollback, to before all that was told of.
+    world.roll_back(L1BatchNumber(1));
+    add_block(&mut world, 3, 6);
+    let gone = ["-0x5/0x1", "-0x5/0x0", "-0x4/0x1", "-0x4/0x0"];
+    assert_eq!(signed_places(&changes(&world, &all)), gone);
+    assert_eq!(signed_places(&changes(&world, &of_nine)), ["-0x4/0x1"]);
+}
+
+#[test]
+fn what_a_filter_cannot_remember_goes_without_a_word() {
+    // Room for one log of each filter: a sixteenth is some 1000 bytes.
+    let mut world = world_with(ApiConfig { told_bytes_max: 16_000, ..ApiConfig::default() });
+    let all = world.ask("eth_newFilter", json!([{}]));
+    let others = [(); 3].map(|()| world.ask("eth_newFilter", json!([{}])));
+    add_block(&mut world, 4, 9);
+    add_block(&mut world, 5, 9);
+    for id in [&all].into_iter().chain(&others) {
+        assert_eq!(changes(&world, id).as_array().unwrap().len(), 4);
+    }
+    world.roll_back(L1BatchNumber(1));
+    add_block(&mut world, 3, 7);
+    assert_eq!(signed_places(&changes(&world, &all)), ["-0x5/0x1"]);
+}

@@ -13,13 +13,13 @@ use lockstep_types::{
     Address, B256, Bytes, StorageSlot, Transaction, TxType, U256, address::CONTRACT_DEPLOYER,
     keccak256,
 };
-use lockstep_vm_toy::ToyVm;
+use lockstep_vm_toy::{Op, Program, ToyVm};
 use lockstep_wire::tx_hash::decode_raw;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    sample::{Block, CONTRACT, genesis, receipt},
+    sample::{Block, CONTRACT, genesis, params, receipt},
     world::World,
 };
 use crate::{ApiConfig, ApiContext, Execution};
@@ -113,7 +113,11 @@ fn world_with(config: ApiConfig) -> World {
         (StorageSlot::balance(sender()), word(FUNDS)),
         (StorageSlot::nonces(sender()), word(3)),
     ];
-    world.persist_genesis(&genesis(state));
+    let mut genesis = genesis(state);
+    let base = params(0, 0, true).base_system_contracts;
+    let code = Bytes::from(vec![0; 32]);
+    genesis.block.bytecodes = vec![(base.bootloader, code.clone()), (base.default_account, code)];
+    world.persist_genesis(&genesis);
     world
 }
 
@@ -440,4 +444,71 @@ fn typed_data_must_be_signed_by_an_account_that_has_no_code() {
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("signature is incorrect"), "{text}");
     assert_eq!(*asked.lock().unwrap(), []);
+}
+
+fn running(ops: &[Op]) -> Wallet {
+    Wallet { input: Program(ops.to_vec()).encode(), ..Wallet::default() }
+}
+
+#[test]
+fn a_transaction_that_no_block_could_include_is_not_handed_on() {
+    let halting = running(&[Op::Halt]).sign();
+    let world = world();
+    let asked = taking(&world);
+    let answer = world.call("eth_sendRawTransaction", &json!([halting]));
+    let expected = json!({"code": 3, "message": "the program halts", "data": "0x"});
+    assert_eq!(answer["error"], expected, "{answer}");
+    assert_eq!(count(&world, "pending"), "0x3");
+    // One that is undone is included all the same, and so is one whose turn has not come yet.
+    for wallet in [running(&[Op::Revert]), Wallet { nonce: 9, ..running(&[]) }] {
+        let raw = wallet.sign();
+        let sent = world.ask("eth_sendRawTransaction", json!([raw]));
+        assert_eq!(sent, json!(keccak256(&raw)));
+    }
+    assert_eq!(asked.lock().unwrap().len(), 2);
+
+    let config = ApiConfig { runs_before_handing_on: false, ..ApiConfig::default() };
+    let world = world_with(config);
+    taking(&world);
+    let sent = world.ask("eth_sendRawTransaction", json!([halting]));
+    assert_eq!(sent, json!(keccak256(&halting)), "it was not run");
+}
+
+#[test]
+fn a_signed_transaction_can_be_traced_without_being_sent() {
+    let mut world = world();
+    let asked = taking(&world);
+    let ops = [Op::Write { key: 5, value: 7 }, Op::Return { key: 5 }];
+    let wallet = running(&ops);
+    let raw = wallet.sign();
+    let both = json!(["trace", "stateDiff"]);
+    let shown = world.ask("trace_rawTransaction", json!([raw, both]));
+    assert_eq!(shown["output"], json!(word(7)));
+    let action = json!({
+        "callType": "call", "from": sender(), "gas": "0x186a0", "input": wallet.input,
+        "to": CONTRACT, "value": "0x5",
+    });
+    assert_eq!(shown["trace"][0]["action"], action);
+    let contract = CONTRACT.to_string().to_lowercase();
+    let slot = &shown["stateDiff"][&contract]["storage"][word(5).to_string()]["*"];
+    assert_eq!(slot["to"], json!(word(7)), "{shown}");
+    assert!(shown["vmTrace"].is_null());
+    assert_eq!(*asked.lock().unwrap(), []);
+    assert_eq!(count(&world, "pending"), "0x3");
+
+    let error = |world: &World, wallet: Wallet| {
+        world.error("trace_rawTransaction", json!([wallet.sign(), ["trace"]]))
+    };
+    let halts = error(&world, running(&[Op::Halt]));
+    assert_eq!(halts, (3, "the program halts".to_owned()));
+    let (code, text) = error(&world, Wallet { chain: 1, ..Wallet::default() });
+    assert_eq!((code, &*text), (3, "Failed to serialize transaction: wrong chain id 1"));
+    let too_much = error(&world, Wallet { gas: U256::from(u64::MAX), ..Wallet::default() });
+    assert_eq!(too_much, (3, "exceeds block gas limit".to_owned()));
+    let (code, text) = world.error("trace_rawTransaction", json!([raw, ["vmTrace"]]));
+    assert!(code == -32_602 && text.contains("structLog"), "{text}");
+    // A transaction that is in a block already is run as if its turn were now.
+    include(&mut world, 1, &raw, 4);
+    let again = world.ask("trace_rawTransaction", json!([raw, ["trace"]]));
+    assert_eq!(again["trace"], shown["trace"]);
 }

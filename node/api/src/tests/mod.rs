@@ -22,6 +22,7 @@ mod sample;
 mod sequences;
 mod serving;
 mod state;
+mod steps;
 mod subscriptions;
 mod tokens;
 mod toy;

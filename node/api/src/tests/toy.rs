@@ -414,6 +414,18 @@ impl Simulator for Probe {
         })
     }
 
+    fn check(
+        &self,
+        env: &SimulationEnv,
+        tx: &Transaction,
+        storage: Box<dyn VmStorage>,
+        with_trace: bool,
+        stop: &Stop,
+    ) -> Result<Simulated, VmError> {
+        let tx = SimulatedTx { from: tx.initiator(), to: tx.execute.to, ..SimulatedTx::default() };
+        self.call(env, &tx, storage, with_trace, stop)
+    }
+
     fn run_unsigned(
         &self,
         env: &SimulationEnv,

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{
     FlatPlace, Root, Shown, Tracer, TracerKind, bootloader_call,
     cache::{Found, Outcome, TraceFailure, Wanted},
-    prestate, show_calls,
+    prestate, show_calls, steps,
 };
 use crate::{
     call::{Call, Methods},
@@ -99,6 +99,9 @@ async fn answer(
         Plan::Nothing => Ok(RawValue::NULL.to_owned()),
         Plan::EmptyBlock => Ok(to_raw_value::<[(); 0]>(&[])?),
         Plan::Traces { wanted, index, tracer } => {
+            if let Some(options) = tracer.steps() {
+                return steps::answer(&engine, name, &view, (wanted, index), options).await;
+            }
             let traces = engine.traces(&wanted).await?;
             let job = move |call: &Call| show(call, &traces, &wanted, index, &tracer);
             engine.read(name, &view, job).await

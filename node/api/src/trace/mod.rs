@@ -7,6 +7,7 @@ mod methods;
 pub(crate) mod parity;
 mod prestate;
 mod seen;
+mod steps;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,8 @@ use lockstep_replay::TouchedAccount;
 use lockstep_types::{Address, B256, Bytes, U256, address::BOOTLOADER};
 use lockstep_vm::{CallFrame, CallKind, Simulated, SimulatedTx, SimulationEnd, SimulationEnv};
 use lockstep_wire::eth::{
-    CallTrace, FlatCall, PrestateAccounts, PrestateDiff, TraceOptions, TracerConfig,
+    CallTrace, FlatCall, PrestateAccounts, PrestateDiff, StepOptions, StructLogs, TraceOptions,
+    TracerConfig,
 };
 use serde::Serialize;
 
@@ -23,6 +25,7 @@ pub(crate) use self::{
     calls::{FlatPlace, Root, flat, tree},
     ethereum::{failure, is_reserved},
     seen::{Seen, of_block},
+    steps::{rules_of, steps_of_call},
 };
 use crate::{
     call::{Call, Methods},
@@ -47,19 +50,29 @@ enum TracerKind {
     Call,
     FlatCall,
     Prestate,
+    Steps(StepOptions),
 }
 
 impl Tracer {
     /// The tracer that is named.
     pub(crate) fn of(options: Option<TraceOptions>) -> ApiResult<Self> {
-        let TraceOptions { tracer, tracer_config } = options.unwrap_or_default();
+        let TraceOptions { tracer, tracer_config, steps } = options.unwrap_or_default();
         let kind = match tracer.as_deref() {
             None | Some("callTracer") => TracerKind::Call,
             Some("flatCallTracer") => TracerKind::FlatCall,
             Some("prestateTracer") => TracerKind::Prestate,
+            Some("structLog" | "structLogger") => TracerKind::Steps(steps),
             Some(other) => return Err(ApiError::UnknownTracer(other.to_owned())),
         };
         Ok(Self { kind, config: tracer_config.unwrap_or_default() })
+    }
+
+    /// What it shows of instructions, if it shows them.
+    pub(crate) fn steps(&self) -> Option<StepOptions> {
+        match self.kind {
+            TracerKind::Steps(options) => Some(options),
+            TracerKind::Call | TracerKind::FlatCall | TracerKind::Prestate => None,
+        }
     }
 }
 
@@ -71,6 +84,7 @@ pub(crate) enum Shown {
     Flat(Vec<FlatCall>),
     Prestate(PrestateAccounts),
     Diff(PrestateDiff),
+    Steps(StructLogs),
 }
 
 /// The bootloader's call, in which all others are made.

@@ -6,7 +6,9 @@ use lockstep_types::{
     B256, BatchTip, Bytes, DaValidator, FeeInput, L1BatchNumber, ProtocolVersion, StorageSlot,
     Transaction, TxOutcome, TxStatus,
 };
-use lockstep_vm::{BatchEnv, BlockEnv, OpenBatch, Trace, TracedTx, VmError, VmStorage};
+use lockstep_vm::{
+    BatchEnv, BlockEnv, OpenBatch, StepRules, SteppedTx, Steps, Trace, TracedTx, VmError, VmStorage,
+};
 
 use super::{
     encode::{TxFields, publishes_bytecodes},
@@ -56,6 +58,23 @@ pub(crate) struct OwnBatch {
     tx_count: u32,
     interop_root_count: usize,
     messengers: Arc<KnownMessengers>,
+}
+
+/// What is watched of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Watched {
+    Nothing,
+    /// Calls, and touched slots.
+    Calls,
+    /// Instructions.
+    Steps(StepRules),
+}
+
+/// What was seen of what was watched.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) trace: Trace,
+    pub(crate) steps: Option<Steps>,
 }
 
 /// Checks what holds for a batch as a whole.
@@ -220,31 +239,39 @@ impl OwnBatch {
         })
     }
 
-    /// Runs a transaction; with `is_watched`, also tells what was seen.
+    /// Runs a transaction; tells what was seen of what is to be watched.
     pub(crate) fn run(
         &mut self,
         tx: &Transaction,
-        is_watched: bool,
-    ) -> Result<(TxFacts, Option<Trace>), VmError> {
+        watched: Watched,
+    ) -> Result<(TxFacts, Seen), VmError> {
         let ready = ready_tx(tx, &self.layout, self.has_evm)
             .map_err(|why| self.unusable(format!("transaction {}: {why}", tx.hash())))?;
         let mut machine = self.take_machine()?;
         let ran = machine.with(|machine| {
             machine.check_room(&ready)?;
-            if is_watched {
-                machine.observer.watch();
+            match watched {
+                Watched::Nothing => {}
+                Watched::Calls => machine.observer.watch(),
+                Watched::Steps(rules) => machine.observer.step(rules),
             }
             let run = machine.run_tx(&ready);
-            let trace = is_watched.then(|| machine.seen(&run.changes));
-            Ok((run, trace))
+            let seen = match watched {
+                Watched::Nothing => Seen::default(),
+                Watched::Calls => Seen { trace: machine.seen(&run.changes), steps: None },
+                Watched::Steps(_) => {
+                    Seen { trace: Trace::default(), steps: machine.observer.take_steps() }
+                }
+            };
+            Ok((run, seen))
         });
         let ran: Result<_, Unusable> = ran.map_err(|fault| self.error(fault))?;
-        let (run, trace) = ran.map_err(|why| self.unusable(why))?;
+        let (run, seen) = ran.map_err(|why| self.unusable(why))?;
         let facts = self.facts(tx, run)?;
         self.tx_count += 1;
         self.block.tx_hashes.push(tx.hash());
         self.machine = Some(machine);
-        Ok((facts, trace))
+        Ok((facts, seen))
     }
 }
 
@@ -260,13 +287,23 @@ impl OpenBatch for OwnBatch {
     }
 
     fn run_tx(&mut self, tx: &Transaction) -> Result<TxOutcome, VmError> {
-        Ok(self.run(tx, false)?.0.outcome)
+        Ok(self.run(tx, Watched::Nothing)?.0.outcome)
     }
 
     fn run_tx_traced(&mut self, tx: &Transaction) -> Result<TracedTx, VmError> {
-        let (facts, trace) = self.run(tx, true)?;
+        let (facts, seen) = self.run(tx, Watched::Calls)?;
         let TxFacts { outcome, output, .. } = facts;
-        Ok(TracedTx { outcome, output, trace: trace.unwrap_or_default() })
+        Ok(TracedTx { outcome, output, trace: seen.trace })
+    }
+
+    fn run_tx_stepped(
+        &mut self,
+        tx: &Transaction,
+        rules: &StepRules,
+    ) -> Result<SteppedTx, VmError> {
+        let (facts, seen) = self.run(tx, Watched::Steps(*rules))?;
+        let TxFacts { outcome, output, .. } = facts;
+        Ok(SteppedTx { outcome, output, steps: seen.steps })
     }
 
     fn value(&mut self, slot: &StorageSlot) -> Result<B256, VmError> {
@@ -307,6 +344,6 @@ impl OpenBatch for OwnBatch {
 
 impl FactBatch for OwnBatch {
     fn run_facts(&mut self, tx: &Transaction) -> Result<TxFacts, VmError> {
-        Ok(self.run(tx, false)?.0)
+        Ok(self.run(tx, Watched::Nothing)?.0)
     }
 }

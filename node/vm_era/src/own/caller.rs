@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use lockstep_types::{Address, B256, Bytes, StorageSlot, U256, address};
-use lockstep_vm::{BaseContracts, Stop, TouchedSlot, Trace};
+use lockstep_vm::{BaseContracts, StepRules, Steps, Stop, TouchedSlot, Trace};
 use zksync_types::{H160, U256 as Word};
 use zksync_vm2::{
     ExecutionEnd, FatPointer, Instruction, ModeRequirements, Predicate, Program, Snapshot,
@@ -221,6 +221,16 @@ impl Caller {
 
     pub(crate) fn events(&self) -> Vec<lockstep_types::Event> {
         super::logs::events(self.vm.world_diff().events_after(&self.start))
+    }
+
+    /// Notes instructions from now on.
+    pub(crate) fn step(&mut self, rules: StepRules) {
+        self.observer.step(rules);
+    }
+
+    /// What was noted since [`step`](Self::step).
+    pub(crate) fn take_steps(&mut self) -> Option<Steps> {
+        self.observer.take_steps()
     }
 
     /// What was seen.

@@ -244,6 +244,9 @@ impl Machine {
             if is_watched {
                 self.observer.watch();
             }
+            if let Some(rules) = self.observer.step_rules() {
+                self.observer.step(rules);
+            }
             self.vm.make_snapshot();
             run = self.push_and_run(tx, &[]);
             run.is_compressed = false;

@@ -24,6 +24,7 @@ mod refusal;
 mod sealed_cell;
 mod simulate;
 mod static_memory;
+mod stepper;
 mod trials;
 mod words;
 mod world;

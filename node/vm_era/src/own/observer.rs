@@ -1,11 +1,11 @@
-//! What watches the machine run: it finds EVM deployments, sees calls and touched slots where that
-//! is asked for, answers account validation for transactions that nobody signed, and stops what
+//! What watches the machine run: it finds EVM deployments, sees calls, touched slots and
+//! instructions where that is asked for, answers account validation for transactions that nobody signed, and stops what
 //! takes too long.
 
 use std::collections::BTreeSet;
 
 use lockstep_types::{BytecodeHash, Bytes, address};
-use lockstep_vm::{CallFrame, CallKind, Stop};
+use lockstep_vm::{CallFrame, CallKind, StepRules, Steps, Stop};
 use zksync_multivm::interface::VmRevertReason;
 use zksync_types::{H160, U256};
 use zksync_vm2::{
@@ -18,6 +18,7 @@ use zksync_vm2::{
 
 use super::{
     log_tree::LogTree,
+    stepper::{Stepper, is_plain},
     words::{address_of, word_of_address},
     world::MadeCodes,
 };
@@ -61,6 +62,7 @@ pub(crate) struct Observer {
     calls: Option<Calls>,
     touched: Option<BTreeSet<(H160, U256)>>,
     agreement: Option<Agreement>,
+    stepper: Option<Box<Stepper>>,
     pub(crate) log_tree: Option<LogTree>,
     stop: Option<Stop>,
     pub(crate) was_stopped: bool,
@@ -113,6 +115,21 @@ impl Observer {
     pub(crate) fn take_seen(&mut self) -> (Vec<CallFrame>, BTreeSet<(H160, U256)>) {
         let calls = self.calls.take().unwrap_or_default().done;
         (calls, self.touched.take().unwrap_or_default())
+    }
+
+    /// Notes instructions from now on, beginning with the next contract that the bootloader calls.
+    pub(crate) fn step(&mut self, rules: StepRules) {
+        self.stepper = Some(Box::new(Stepper::new(rules)));
+    }
+
+    /// By which rules it notes instructions, if it does.
+    pub(crate) fn step_rules(&self) -> Option<StepRules> {
+        self.stepper.as_ref().map(|stepper| stepper.rules())
+    }
+
+    /// What was noted since [`step`](Self::step).
+    pub(crate) fn take_steps(&mut self) -> Option<Steps> {
+        self.stepper.take().map(|stepper| stepper.into_steps())
     }
 
     /// Agrees to transactions in the name of accounts and paymasters from now on.
@@ -311,6 +328,9 @@ impl Tracer for Observer {
         if matches!(OP::VALUE, Opcode::StorageRead | Opcode::StorageWrite) {
             self.touch(state);
         }
+        if let Some(stepper) = &mut self.stepper {
+            stepper.before(OP::VALUE, state);
+        }
     }
 
     #[inline(always)]
@@ -331,6 +351,11 @@ impl Tracer for Observer {
             if let Some(calls) = &mut self.calls {
                 calls.near_call();
             }
+        }
+        if !is_plain(OP::VALUE)
+            && let Some(stepper) = &mut self.stepper
+        {
+            stepper.after(OP::VALUE, state);
         }
         let is_slow = matches!(
             OP::VALUE,
@@ -356,7 +381,7 @@ fn pointed_prefix<S: StateInterface>(state: &S, register: u8) -> Option<[u8; 4]>
 }
 
 /// What the last call returned; `None` if there is no memory behind it.
-fn returned_bytes<S: StateInterface>(state: &S) -> Option<Vec<u8>> {
+pub(super) fn returned_bytes<S: StateInterface>(state: &S) -> Option<Vec<u8>> {
     let (raw, is_pointer) = state.read_register(1);
     let pointer = FatPointer::from(raw);
     let is_nothing = pointer.length == 0 && pointer.offset == 0;

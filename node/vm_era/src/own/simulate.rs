@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use lockstep_types::{
     Address, B256, Bytes, DaValidator, FeeInput, PubdataParams, PubdataType, StateRoot,
-    StorageSlot, U256, address,
+    StorageSlot, Transaction, U256, address,
 };
 use lockstep_vm::{
-    BatchEnv, Simulated, SimulatedTx, SimulationEnd, SimulationEnv, Stop, VmError, VmStorage,
+    BatchEnv, Simulated, SimulatedTx, SimulationEnd, SimulationEnv, StepRules, Steps, Stop,
+    VmError, VmStorage,
 };
 use zksync_multivm::interface::{Halt, VmRevertReason};
 use zksync_types::U256 as Word;
@@ -20,7 +21,7 @@ use super::{
     layout::{BATCH_GAS_LIMIT, Layout, PubdataForm},
     memory::{Terms, TxMode},
     refusal::{broken, refusal, reverted},
-    trials::{How, Trials},
+    trials::{self, How, Trials},
     words::word_of_address,
     world::World,
 };
@@ -64,6 +65,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) bootloaders: &'a Bootloaders,
     pub(crate) with_trace: bool,
+    /// By which rules instructions are noted, if they are.
+    pub(crate) steps: Option<&'a StepRules>,
     pub(crate) stop: &'a Stop,
 }
 
@@ -110,8 +113,12 @@ impl Simulation<'_> {
         world
     }
 
-    /// Makes a call: with the bootloader for calls if it is there.
-    pub(crate) fn call(&self, storage: Box<dyn VmStorage>) -> Result<Simulated, VmError> {
+    /// Makes a call: with the bootloader for calls if it is there. Tells its instructions if there
+    /// are rules for them.
+    pub(crate) fn call(
+        &self,
+        storage: Box<dyn VmStorage>,
+    ) -> Result<(Simulated, Option<Steps>), VmError> {
         let env = self.env;
         let Some(contracts) = self.bootloaders.for_calls(env.version, &env.base_contracts) else {
             return self.call_directly(storage);
@@ -122,15 +129,23 @@ impl Simulation<'_> {
         self.run_once(storage, How { contracts, terms, mode: TxMode::Call, price })
     }
 
-    fn run_once(&self, storage: Box<dyn VmStorage>, how: How) -> Result<Simulated, VmError> {
+    fn run_once(
+        &self,
+        storage: Box<dyn VmStorage>,
+        how: How,
+    ) -> Result<(Simulated, Option<Steps>), VmError> {
         let gas_limit = self.tx.gas_limit.unwrap_or(BATCH_GAS_LIMIT);
         let mut trials = Trials::open(self, self.world(storage), how)?;
         let ran = trials.run(gas_limit)?;
+        let steps = trials.steps.take();
         trials.end();
-        Ok(ran)
+        Ok((ran, steps))
     }
 
-    fn call_directly(&self, storage: Box<dyn VmStorage>) -> Result<Simulated, VmError> {
+    fn call_directly(
+        &self,
+        storage: Box<dyn VmStorage>,
+    ) -> Result<(Simulated, Option<Steps>), VmError> {
         check_env(&self.batch_env(), &self.layout).map_err(|why| self.unusable(why))?;
         let deps =
             bytecodes(&self.tx.factory_deps, &self.layout).map_err(|why| self.unusable(why))?;
@@ -143,7 +158,8 @@ impl Simulation<'_> {
             let hashes: Vec<_> = deps.iter().map(|(hash, _)| hash.0).collect();
             let simulated = self.run_call(&mut caller, &hashes);
             let gas_used = simulated.gas_used;
-            (simulated, caller.end(idle, gas_used).fault())
+            let steps = caller.take_steps();
+            ((simulated, steps), caller.end(idle, gas_used).fault())
         });
         match called.map_err(|fault| self.error(fault))? {
             (_, Some(fault)) => Err(self.error(fault)),
@@ -157,6 +173,9 @@ impl Simulation<'_> {
             Err(end) => (end, 0),
             Ok(()) => {
                 let gas_before = u64::from(caller.gas());
+                if let Some(rules) = self.steps {
+                    caller.step(*rules);
+                }
                 let end = self.main_call(caller, gas_limit);
                 (end, CALL_OVERHEAD + gas_before.saturating_sub(u64::from(caller.gas())))
             }
@@ -281,10 +300,19 @@ impl Simulation<'_> {
         }
     }
 
+    /// Runs a signed transaction with the chain's own bootloader.
+    pub(crate) fn check(
+        &self,
+        tx: &Transaction,
+        storage: Box<dyn VmStorage>,
+    ) -> Result<Simulated, VmError> {
+        trials::check(self, tx, storage)
+    }
+
     /// Runs the whole transaction with the chain's own bootloader.
     pub(crate) fn run_unsigned(&self, storage: Box<dyn VmStorage>) -> Result<Simulated, VmError> {
         let base_fee = base_fee(&self.env.fee_input);
-        self.run_once(
+        let (ran, _no_steps) = self.run_once(
             storage,
             How {
                 contracts: Arc::clone(&self.env.base_contracts),
@@ -292,7 +320,8 @@ impl Simulation<'_> {
                 mode: TxMode::Full,
                 price: self.tx.gas_price.unwrap_or(U256::from(base_fee)),
             },
-        )
+        )?;
+        Ok(ran)
     }
 }
 

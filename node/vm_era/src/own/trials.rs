@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use lockstep_types::{
-    BytecodeHash, Bytes, L1BatchNumber, StorageSlot, StorageWrite, TxHash, U256, UnixSeconds,
-    storage::Nonces,
+    BytecodeHash, Bytes, L1BatchNumber, StorageSlot, StorageWrite, Transaction, TxHash, U256,
+    UnixSeconds, storage::Nonces,
 };
 use lockstep_vm::{
-    BaseContracts, BatchEnv, BlockEnv, Simulated, SimulatedKind, SimulationEnd, VmError,
+    BaseContracts, BatchEnv, BlockEnv, Simulated, SimulatedKind, SimulationEnd, Steps, Trace,
+    VmError, VmStorage,
 };
 
 use super::{
-    batch::{GAS_PER_PUBDATA_MAX, bytecodes, check_env},
+    batch::{GAS_PER_PUBDATA_MAX, base_fee, bytecodes, check_env, ready_tx},
     encode::{EncodedTx, TxFields},
     machine::{Ended, Machine, ReadyTx, Run},
     memory::{Terms, TxMode},
@@ -52,6 +53,8 @@ pub(super) struct Trials<'a> {
     mode: TxMode,
     /// Of the most expensive run.
     gas_max: u64,
+    /// Instructions of the newest run, if they are noted.
+    pub(super) steps: Option<Steps>,
 }
 
 impl<'a> Trials<'a> {
@@ -63,23 +66,15 @@ impl<'a> Trials<'a> {
         let unusable = |why: Unusable| simulation.unusable(why);
         let layout = simulation.layout;
         let How { contracts, terms, mode, price } = how;
-        let mut env = BatchEnv { base_contracts: contracts, ..simulation.batch_env() };
-        check_env(&env, &layout).map_err(unusable)?;
         let bytecodes = bytecodes(&simulation.tx.factory_deps, &layout).map_err(unusable)?;
         let hashes = bytecodes.iter().map(|(hash, _)| *hash).collect();
         let fields = fields(simulation, &mut world, hashes, price).map_err(unusable)?;
-        let block = block(simulation, &mut world, &mut env, terms);
-        let idle = &simulation.shared.idle;
-        let opened = unpanicked(|| {
-            let mut machine = Machine::open(layout, &env, terms, block, world, Some(idle));
-            if terms.is_new {
-                machine.observer.agree();
-            }
-            machine.observer.stop_when(simulation.stop.clone());
-            machine
-        });
-        let machine = Some(opened.map_err(|fault| simulation.error(fault))?);
-        Ok(Self { simulation, machine, fields, bytecodes, mode, gas_max: 0 })
+        let mut machine = open(simulation, world, contracts, terms)?;
+        if terms.is_new {
+            machine.observer.agree();
+        }
+        let machine = Some(machine);
+        Ok(Self { simulation, machine, fields, bytecodes, mode, gas_max: 0, steps: None })
     }
 
     fn encoded(&self, gas_limit: u64) -> EncodedTx {
@@ -101,7 +96,7 @@ impl<'a> Trials<'a> {
     pub(super) fn run(&mut self, gas_limit: u64) -> Result<Simulated, VmError> {
         let simulation = self.simulation;
         let machine = self.machine.take();
-        let mut machine = machine
+        let machine = machine
             .ok_or_else(|| simulation.unusable("it was stopped and cannot go on".to_owned()))?;
         let tx = ReadyTx {
             hash: TxHash::default(),
@@ -110,26 +105,10 @@ impl<'a> Trials<'a> {
             bytecodes: self.bytecodes.clone(),
             mode: self.mode,
         };
-        machine.check_room(&tx).map_err(|why| simulation.unusable(why))?;
-        let ran = unpanicked(|| {
-            if simulation.with_trace {
-                machine.observer.watch();
-            }
-            let run = machine.try_tx(&tx);
-            let trace = simulation.with_trace.then(|| machine.seen(&run.changes));
-            if run.end != Ended::Stopped {
-                machine.take_back();
-            }
-            (run, trace, machine)
-        });
-        let (run, trace, machine) = ran.map_err(|fault| simulation.error(fault))?;
-        if let Some(fault) = machine.world.fault() {
-            return Err(simulation.error(fault));
-        }
+        let Tried { run, trace, steps, machine } = run_on(simulation, machine, &tx)?;
         self.gas_max = self.gas_max.max(run.machine_gas);
-        if run.end != Ended::Stopped {
-            self.machine = Some(machine);
-        }
+        self.steps = steps;
+        self.machine = machine;
         Ok(Simulated { trace, ..simulated(run, gas_limit) })
     }
 
@@ -139,6 +118,91 @@ impl<'a> Trials<'a> {
             machine.end(&self.simulation.shared.idle, self.gas_max);
         }
     }
+}
+
+/// A machine that waits for its first transaction.
+fn open(
+    simulation: &Simulation<'_>,
+    mut world: World,
+    contracts: Arc<BaseContracts>,
+    terms: Terms,
+) -> Result<Machine, VmError> {
+    let layout = simulation.layout;
+    let mut env = BatchEnv { base_contracts: contracts, ..simulation.batch_env() };
+    check_env(&env, &layout).map_err(|why| simulation.unusable(why))?;
+    let block = block(simulation, &mut world, &mut env, terms);
+    let idle = &simulation.shared.idle;
+    let opened = unpanicked(|| {
+        let mut machine = Machine::open(layout, &env, terms, block, world, Some(idle));
+        machine.observer.stop_when(simulation.stop.clone());
+        machine
+    });
+    opened.map_err(|fault| simulation.error(fault))
+}
+
+/// What running a transaction gave.
+struct Tried {
+    run: Run,
+    trace: Option<Trace>,
+    steps: Option<Steps>,
+    /// As before the run; `None` if that was stopped.
+    machine: Option<Machine>,
+}
+
+/// Runs a transaction and takes back what it did.
+fn run_on(
+    simulation: &Simulation<'_>,
+    mut machine: Machine,
+    tx: &ReadyTx,
+) -> Result<Tried, VmError> {
+    machine.check_room(tx).map_err(|why| simulation.unusable(why))?;
+    let ran = unpanicked(|| {
+        if simulation.with_trace {
+            machine.observer.watch();
+        }
+        if let Some(rules) = simulation.steps {
+            machine.observer.step(*rules);
+        }
+        let run = machine.try_tx(tx);
+        let trace = simulation.with_trace.then(|| machine.seen(&run.changes));
+        let steps = machine.observer.take_steps();
+        if run.end != Ended::Stopped {
+            machine.take_back();
+        }
+        (run, (trace, steps), machine)
+    });
+    let (run, (trace, steps), machine) = ran.map_err(|fault| simulation.error(fault))?;
+    if let Some(fault) = machine.world.fault() {
+        return Err(simulation.error(fault));
+    }
+    let machine = (run.end != Ended::Stopped).then_some(machine);
+    Ok(Tried { run, trace, steps, machine })
+}
+
+/// Runs a signed transaction on the chain's own bootloader. Its account is asked.
+pub(super) fn check(
+    simulation: &Simulation<'_>,
+    tx: &Transaction,
+    storage: Box<dyn VmStorage>,
+) -> Result<Simulated, VmError> {
+    let contracts = Arc::clone(&simulation.env.base_contracts);
+    let has_evm = contracts.evm_emulator.is_some();
+    let ready = ready_tx(tx, &simulation.layout, has_evm);
+    let ready = ready.map_err(|why| simulation.unusable(why))?;
+    let terms = Terms { base_fee: base_fee(&simulation.env.fee_input), is_new: true };
+    let machine = open(simulation, simulation.world(storage), contracts, terms)?;
+    let Tried { run, trace, machine, .. } = run_on(simulation, machine, &ready)?;
+    if let Some(machine) = machine {
+        machine.end(&simulation.shared.idle, run.machine_gas);
+    }
+    let is_unpublished = !run.is_compressed;
+    let gas_limit = u64::try_from(tx.gas_limit()).unwrap_or(u64::MAX);
+    let simulated = Simulated { trace, ..simulated(run, gas_limit) };
+    if is_unpublished && !matches!(simulated.end, SimulationEnd::Refused { .. }) {
+        let message = "not enough gas to publish compressed bytecodes".to_owned();
+        return Ok(Simulated { end: SimulationEnd::Refused { message }, ..simulated });
+    }
+    Ok(simulated)
 }
 
 fn simulated(run: Run, gas_limit: u64) -> Simulated {

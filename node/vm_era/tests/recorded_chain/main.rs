@@ -5,6 +5,8 @@
 mod batches;
 mod chain;
 mod golden;
+mod signed;
+mod steps;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -12,6 +12,7 @@ mod raw_block;
 mod raw_receipt;
 mod receipt;
 mod simulate;
+mod steps;
 mod tag;
 mod trace;
 mod transaction;
@@ -36,10 +37,11 @@ pub use self::{
         BlockStateCall, CallFailure, FilledParts, FilledTransaction, SimulatePayload,
         SimulatedBlock, SimulatedCall,
     },
+    steps::{Digits, StructLog, StructLogs, Words},
     tag::{BlockId, BlockNumberOrTag},
     trace::{
         CallTrace, CallTraceKind, FlatAction, FlatCall, FlatResult, OfBlock, PrestateAccount,
-        PrestateAccounts, PrestateDiff, TraceOptions, TracerConfig,
+        PrestateAccounts, PrestateDiff, StepOptions, TraceOptions, TracerConfig,
     },
     transaction::{Signature, Transaction},
 };

@@ -13,6 +13,25 @@ pub struct TraceOptions {
     pub tracer: Option<String>,
     /// What the tracer should do.
     pub tracer_config: Option<TracerConfig>,
+    /// What the tracer of instructions should show.
+    #[serde(flatten)]
+    pub steps: StepOptions,
+}
+
+/// What the tracer of instructions should show, as geth's options of its default tracer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StepOptions {
+    /// Show memory.
+    pub enable_memory: bool,
+    /// Leave out registers and stack.
+    pub disable_stack: bool,
+    /// Leave out storage.
+    pub disable_storage: bool,
+    /// Show what the last call returned.
+    pub enable_return_data: bool,
+    /// Instructions to show; all if 0.
+    pub limit: u64,
 }
 
 /// What a tracer should do; each looks at its own fields.

@@ -56,6 +56,8 @@ pub struct Known {
     pub head: u64,
     /// Calldata that contracts understand.
     pub inputs: Vec<String>,
+    /// Signed transactions.
+    pub raws: Vec<String>,
 }
 
 /// What a parameter is.
@@ -69,6 +71,7 @@ enum Kind {
     Plain,
     Flag,
     Bytes,
+    Raw,
     Call,
     Overrides,
     BlockOverrides,
@@ -119,7 +122,7 @@ const TABLE: &[(&str, &[Kind])] = &[
     ("eth_getTransactionCount", &[Kind::Address, Kind::Block]),
     ("eth_getTransactionReceipt", &[Kind::Hash]),
     ("eth_newFilter", &[Kind::Filter]),
-    ("eth_sendRawTransaction", &[Kind::Bytes, Kind::Number]),
+    ("eth_sendRawTransaction", &[Kind::Raw, Kind::Number]),
     ("eth_simulateV1", &[Kind::Payload, Kind::Block]),
     ("eth_subscribe", &[Kind::Subscription, Kind::Filter]),
     ("eth_uninstallFilter", &[Kind::FilterId]),
@@ -148,6 +151,7 @@ const TABLE: &[(&str, &[Kind])] = &[
     ("trace_call", &[Kind::Call, Kind::TraceTypes, Kind::Block, Kind::Overrides]),
     ("trace_filter", &[Kind::TraceFilter]),
     ("trace_get", &[Kind::Hash, Kind::Path]),
+    ("trace_rawTransaction", &[Kind::Raw, Kind::TraceTypes]),
     ("trace_replayBlock", &[Kind::HashOrNumber, Kind::TraceTypes]),
     ("trace_replayTransaction", &[Kind::Hash, Kind::TraceTypes]),
     ("trace_transaction", &[Kind::Hash]),
@@ -282,6 +286,7 @@ impl Generator {
             Kind::Plain => self.plain_number(),
             Kind::Flag => (*self.chance.pick(&["true", "false"])).to_owned(),
             Kind::Bytes => quoted(&self.bytes()),
+            Kind::Raw => quoted(&self.raw()),
             Kind::Call => self.call(),
             Kind::Overrides => self.overrides(),
             Kind::BlockOverrides => self.block_overrides(),
@@ -306,6 +311,17 @@ impl Generator {
             Kind::Path => self.list(4, |it| it.chance.below(3).to_string()),
             Kind::Calls => self.list(4, |it| format!("[{},{}]", it.call(), it.trace_types())),
         }
+    }
+
+    /// A signed transaction, now and then with another digit somewhere.
+    fn raw(&mut self) -> String {
+        let mut raw = self.known_or(|known| &known.raws, 120);
+        if self.chance.one_in(3) {
+            let at = usize::try_from(2 + self.chance.below(raw.len() as u64 - 2));
+            let at = at.expect("it is below a length");
+            raw.replace_range(at..=at, self.chance.word(&["0", "7", "f"]));
+        }
+        raw
     }
 
     fn list(&mut self, most: u64, mut item: impl FnMut(&mut Self) -> String) -> String {
@@ -546,6 +562,10 @@ impl Generator {
                 ])
             }),
             ("stateOverrides", &|it| it.overrides()),
+            ("enableMemory", &|it| (*it.chance.pick(&["true", "false"])).to_owned()),
+            ("enableReturnData", &|it| (*it.chance.pick(&["true", "false"])).to_owned()),
+            ("disableStack", &|it| (*it.chance.pick(&["true", "false"])).to_owned()),
+            ("limit", &Self::plain_number),
         ])
     }
 

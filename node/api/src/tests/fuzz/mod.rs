@@ -53,6 +53,7 @@ fn known(toy: &Toy) -> Known {
             input(&[Op::Halt]),
             input(&[Op::Deploy { dep: 0, account: 77 }, Op::Burn { gas: 1_000 }]),
         ],
+        raws: Vec::new(),
     }
 }
 

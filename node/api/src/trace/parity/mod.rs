@@ -1,7 +1,10 @@
 //! `trace_*`: flat lists of calls, and what runs changed, in the shapes of OpenEthereum.
 //!
 //! Calls are shown as Ethereum would have made them (see [`ethereum`](super::ethereum)). There is
-//! no `vmTrace`: what it would show are instructions of another machine.
+//! no `vmTrace`: its readers rebuild a stack from what each instruction is said to push, and find
+//! the instruction in the code by counting bytes. The machine here has registers beside its stack,
+//! instructions of eight bytes, and calls where they expect instructions, so whatever stood there
+//! would be misread. Tracer `structLog` ([`steps`](super::steps)) shows instructions as they are.
 
 mod filter;
 mod items;
@@ -35,7 +38,8 @@ pub(crate) use self::simulated::{Traced, results_of_call};
 
 /// Why there is no `vmTrace`.
 const NO_VM_TRACE: &str = "vmTrace is not available: it would show instructions of Ethereum's \
-     machine, which this chain does not run; use trace or stateDiff";
+     machine, which this chain does not run; use trace or stateDiff, or debug_traceTransaction and \
+     debug_traceCall with tracer structLog, which show those that it runs";
 
 pub(crate) fn register(methods: &mut Methods, engine: &Arc<Engine>) {
     add(methods, engine, "trace_transaction", |call, params| {

@@ -187,8 +187,8 @@ fn what_changed_is_shown_before_and_after() {
 fn tracers_that_nobody_knows_are_refused() {
     let toy = Toy::new(Setup::default());
     let options = json!({"tracer": "4byteTracer"});
-    let text =
-        "tracer `4byteTracer` is not known: use callTracer, flatCallTracer or prestateTracer";
+    let text = "tracer `4byteTracer` is not known: use callTracer, flatCallTracer, \
+                prestateTracer or structLog";
     for (method, params) in [
         ("debug_traceTransaction", json!([toy.tx_hash(1, 0), options])),
         ("debug_traceBlockByNumber", json!(["0x1", options])),

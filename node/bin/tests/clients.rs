@@ -22,7 +22,7 @@ use std::{
 use lockstep_testvectors::{Answer, skip_loudly};
 use serde_json::{Value, json};
 
-use crate::support::{Chain, Node, Upstreams, recorded, scripted::ScriptedMainNode};
+use crate::support::{Chain, Node, Upstreams, npm, recorded, scripted::ScriptedMainNode};
 
 /// A key that everybody knows: the first rich account of local ZK Stack chains.
 const KEY: &str = "0x7726827caac94a7f9e1b160f7ea819f172f7b6f9d2a97f992c38edeab82d4110";
@@ -32,7 +32,7 @@ const SCRIPTS: [&str; 3] = ["ethers.mjs", "viem.mjs", "zksync.mjs"];
 
 #[test]
 fn real_clients_understand_the_node() {
-    let Some(folder) = installed() else { return };
+    let Some(folder) = npm::installed("clients") else { return };
     // One after the other: they send from one account, and one nonce can be used once.
     with_node("real clients", SCRIPTS.len(), |settings| {
         for script in SCRIPTS {
@@ -152,43 +152,4 @@ fn built_alloy() -> Option<PathBuf> {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     println!("alloy: built in {:?}", began.elapsed());
     Some(target.join("debug/lockstep_alloy_client"))
-}
-
-/// The folder with the scripts and what they need; `None` if it cannot be had here.
-fn installed() -> Option<PathBuf> {
-    let has = |program: &str| {
-        Command::new(program).arg("--version").output().is_ok_and(|said| said.status.success())
-    };
-    if !has("node") || !has("npm") {
-        skip_loudly("real clients: node and npm are not there");
-        return None;
-    }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-    fs::create_dir_all(&folder).unwrap();
-    let lock = fs::read(source.join("package-lock.json")).unwrap();
-    let is_there = fs::read(folder.join("installed")).is_ok_and(|installed| installed == lock);
-    for file in fs::read_dir(&source).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), folder.join(file.file_name())).unwrap();
-    }
-    if is_there {
-        return Some(folder);
-    }
-    for attempt in ["first", "second"] {
-        let output = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"])
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        if output.status.success() {
-            fs::write(folder.join("installed"), &lock).unwrap();
-            return Some(folder);
-        }
-        println!("npm, {attempt} attempt: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    assert!(std::env::var_os("CI").is_none(), "npm cannot install the clients");
-    skip_loudly("real clients: npm cannot install them; is its registry reachable?");
-    None
 }

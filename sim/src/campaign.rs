@@ -122,13 +122,16 @@ pub fn result_of(ended: Ended<RunResult>) -> RunResult {
         Ended::Died(told) => RunResult::broken("S11 died", told),
         Ended::TooSlow => RunResult::broken(
             "V3 too slow",
-            format!("no end after {} s on the wall", runner::WALL_MAX.as_secs()),
+            format!(
+                "no end after {} s on the processor, or far too long on the wall",
+                runner::WALL_MAX.as_secs()
+            ),
         ),
     }
 }
 
-/// How long `scenario` may take on the wall.
-fn wall_max(scenario: &Scenario) -> Duration {
+/// How long `scenario` may take on the processor.
+fn cpu_max(scenario: &Scenario) -> Duration {
     match scenario.exec {
         ExecMode::Toy => runner::WALL_MAX,
         ExecMode::Era => runner::ERA_WALL_MAX,
@@ -143,7 +146,7 @@ fn wall_max(scenario: &Scenario) -> Duration {
 pub fn run_apart(scenario: &Scenario, options: &RunOptions) -> std::io::Result<RunResult> {
     let mut result = RunResult::broken("SIM lost", "there was no result".to_owned());
     let run = |scenario: &Scenario| run_here(scenario, options);
-    runner::for_each([scenario.clone()], 1, wall_max(scenario), run, |_, ended, _| {
+    runner::for_each([scenario.clone()], 1, cpu_max(scenario), run, |_, ended, _| {
         result = result_of(ended);
         true
     })?;
@@ -342,13 +345,13 @@ pub fn run_all(
 ) -> std::io::Result<Tally> {
     let mut tally = Tally::default();
     let mut broken = Vec::new();
-    let wall = jobs.iter().map(|job| wall_max(&job.scenario)).max().unwrap_or(runner::WALL_MAX);
+    let longest = jobs.iter().map(|job| cpu_max(&job.scenario)).max().unwrap_or(runner::WALL_MAX);
     let jobs = jobs.into_iter().flat_map(|job| {
         let count = if job.twice { 2 } else { 1 };
         std::iter::repeat_n(job, count)
     });
     let run = |job: &Job| run_here(&job.scenario, options);
-    runner::for_each(jobs, runner::workers(), wall, run, |job, ended, cpu| {
+    runner::for_each(jobs, runner::workers(), longest, run, |job, ended, cpu| {
         let result = result_of(ended);
         if tally.add(&job, &result, cpu) {
             broken.push((job, result));

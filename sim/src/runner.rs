@@ -15,11 +15,16 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// How long a run may take, by the clock on the wall.
+/// How long a run may take by the processor's clock: what it takes on the wall of a machine that
+/// does nothing else.
 pub const WALL_MAX: Duration = Duration::from_secs(20);
 
 /// As [`WALL_MAX`], of a run with EraVM.
 pub const ERA_WALL_MAX: Duration = Duration::from_secs(180);
+
+/// A run is ended, too, when this many times as long has passed on the wall: it waits for what will
+/// not come. Much longer, because the machine may be busy with other things.
+const WALL_FACTOR: u32 = 30;
 
 /// How a child ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +56,7 @@ struct Child<J> {
 pub fn for_each<J, T: Serialize + DeserializeOwned>(
     jobs: impl IntoIterator<Item = J>,
     workers: usize,
-    wall_max: Duration,
+    cpu_max: Duration,
     run: impl Fn(&J) -> T,
     mut done: impl FnMut(J, Ended<T>, Duration) -> bool,
 ) -> std::io::Result<()> {
@@ -61,7 +66,7 @@ pub fn for_each<J, T: Serialize + DeserializeOwned>(
     loop {
         while goes_on && children.len() < workers.max(1) {
             let Some(job) = jobs.next() else { break };
-            let child = start(job, &run)?;
+            let child = start(job, cpu_max, &run)?;
             children.insert(child.pid, child);
         }
         if children.is_empty() {
@@ -81,7 +86,7 @@ pub fn for_each<J, T: Serialize + DeserializeOwned>(
         }
         let late: Vec<_> = children
             .values()
-            .filter(|child| child.started.elapsed() > wall_max)
+            .filter(|child| child.started.elapsed() > WALL_FACTOR * cpu_max)
             .map(|child| child.pid)
             .collect();
         for pid in late {
@@ -95,7 +100,11 @@ pub fn for_each<J, T: Serialize + DeserializeOwned>(
     }
 }
 
-fn start<J, T: Serialize>(job: J, run: &impl Fn(&J) -> T) -> std::io::Result<Child<J>> {
+fn start<J, T: Serialize>(
+    job: J,
+    cpu_max: Duration,
+    run: &impl Fn(&J) -> T,
+) -> std::io::Result<Child<J>> {
     let mut ends = [0; 2];
     // SAFETY: the array has room for two descriptors.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -110,6 +119,7 @@ fn start<J, T: Serialize>(job: J, run: &impl Fn(&J) -> T) -> std::io::Result<Chi
     }
     if pid == 0 {
         drop(read);
+        limit_cpu(cpu_max);
         let result = run(&job);
         let written = serde_json::to_vec(&result).map_err(std::io::Error::other);
         let status = match written.and_then(|bytes| std::fs::File::from(write).write_all(&bytes)) {
@@ -121,6 +131,13 @@ fn start<J, T: Serialize>(job: J, run: &impl Fn(&J) -> T) -> std::io::Result<Chi
     }
     drop(write);
     Ok(Child { job, pid, pipe: read.into(), got: Vec::new(), started: now() })
+}
+
+/// The process is ended with `SIGXCPU` when it has run this long, in whole seconds.
+fn limit_cpu(cpu_max: Duration) {
+    let limit = libc::rlimit { rlim_cur: cpu_max.as_secs(), rlim_max: cpu_max.as_secs() + 5 };
+    // SAFETY: the structure is valid for a read. Without the limit, the parent's clock is left.
+    unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) };
 }
 
 /// Children whose pipe has something to say; waits up to a tenth of a second.
@@ -157,6 +174,9 @@ fn reap<J, T: DeserializeOwned>(child: &Child<J>) -> (Ended<T>, Duration) {
     }
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
+        if signal == libc::SIGXCPU {
+            return (Ended::TooSlow, cpu);
+        }
         return (Ended::Died(format!("the process was ended by signal {signal}")), cpu);
     }
     match serde_json::from_slice(&child.got) {

@@ -4,7 +4,11 @@ use lockstep_types::B256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Dice, chain::Chain, view::View};
+use super::{
+    Dice,
+    chain::Chain,
+    view::{View, step_time},
+};
 
 /// How the main node lies; names begin with the class of the lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -296,7 +300,9 @@ impl LieKind {
                     if hash.is_some() && details[format!("{name}TxHash")].is_null() {
                         details[format!("{name}TxHash")] = json!(hash);
                         details[format!("{name}ChainId")] = json!(super::chain::L1.0);
-                        details[time] = json!("2024-01-01T00:00:00Z");
+                        // As the truth would be: nothing binds when a step was made, and one that
+                        // turns out to be true is not asked for again.
+                        details[time] = json!(step_time(number));
                     }
                 }
             }

@@ -110,8 +110,7 @@ impl View {
         let steps = steps.copied().unwrap_or_default();
         let chain_id = if settles_elsewhere(chain, number) { ELSEWHERE.0 } else { L1.0 };
         let is_done = |step: StepKind| steps[step as usize];
-        let at =
-            |step: StepKind| is_done(step).map(|_| format!("2024-01-01T00:{:02}:00Z", number % 60));
+        let at = |step: StepKind| is_done(step).map(|_| step_time(number));
         let on = |step: StepKind| is_done(step).map(|_| chain_id);
         let is_known = number <= self.commitment_until;
         let contracts = &batch.blocks[0].params.base_system_contracts;
@@ -166,6 +165,11 @@ impl View {
             },
         })
     }
+}
+
+/// When the steps of a batch were made, as the main node says it.
+pub(crate) fn step_time(number: u32) -> String {
+    format!("2024-01-01T00:{:02}:00Z", number % 60)
 }
 
 /// Whether batches of this number settle on another layer than L1.

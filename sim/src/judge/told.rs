@@ -52,6 +52,9 @@ struct FilterAt {
     next: u32,
     /// Blocks that its answers ended with, oldest first.
     ends: Vec<(u32, B256)>,
+    /// Logs that it told of and has not taken back, with their blocks, oldest first. What tests
+    /// tell of fits in what the node remembers.
+    told: Vec<(u32, B256, Value)>,
 }
 
 /// What a filter told.
@@ -235,7 +238,7 @@ impl ToldFilter {
     pub(crate) fn new(kind: FilterKind, chain: &Chain, places: &[Place]) -> Self {
         let at = places.iter().filter_map(|place| {
             let end = (place.head, place.hash(chain, place.head)?);
-            Some(FilterAt { next: place.head + 1, ends: vec![end] })
+            Some(FilterAt { next: place.head + 1, ends: vec![end], told: Vec::new() })
         });
         Self { kind, at: at.collect() }
     }
@@ -252,8 +255,10 @@ impl ToldFilter {
         for place in places {
             for before in &self.at {
                 let mut at = before.clone();
+                let mut items = at.take_back(chain, place);
                 at.step_back(chain, place);
-                let items = self.kind.items(chain, place, at.next);
+                items.extend(self.kind.items(chain, place, at.next));
+                at.remember(chain, place, self.kind);
                 at.go_on(chain, place);
                 if super::api::has(answer, &Value::Array(items.clone())) {
                     if !possible.contains(&at) {
@@ -288,8 +293,44 @@ impl FilterKind {
 }
 
 impl FilterAt {
-    /// Back to the newest end of an answer that is still there.
+    /// Logs of blocks that are gone, newest first, as they are told of again.
+    fn take_back(&mut self, chain: &Chain, place: &Place) -> Vec<Value> {
+        let is_there = |(block, hash, _): &(u32, B256, Value)| {
+            *block <= place.head && place.hash(chain, *block) == Some(*hash)
+        };
+        let mut gone = Vec::new();
+        while let Some((_, _, mut log)) = self.told.pop_if(|told| !is_there(told)) {
+            log["removed"] = Value::Bool(true);
+            gone.push(log);
+        }
+        gone
+    }
+
+    /// Logs that are told of next.
+    fn remember(&mut self, chain: &Chain, place: &Place, kind: FilterKind) {
+        let FilterKind::Logs(of) = kind else { return };
+        for block in self.next..=place.head {
+            let Some(hash) = place.hash(chain, block) else { continue };
+            self.told
+                .extend(logs(chain, place, block, of).into_iter().map(|log| (block, hash, log)));
+        }
+    }
+
+    /// Back to the newest end of an answer that is still there, or to the newest block with logs
+    /// that were told of and are still there.
     fn step_back(&mut self, chain: &Chain, place: &Place) {
+        let before = self.next;
+        self.step_back_over_ends(chain, place);
+        if let Some((block, hash, _)) = self.told.last()
+            && self.next < before
+            && self.next <= *block
+        {
+            self.next = *block + 1;
+            self.ends.push((*block, *hash));
+        }
+    }
+
+    fn step_back_over_ends(&mut self, chain: &Chain, place: &Place) {
         while let Some((end, hash)) = self.ends.last().copied() {
             if end <= place.head && place.hash(chain, end) == Some(hash) {
                 return;

@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn unfinished_batches_take_turns() {
         let mut unfinished = Unfinished::default();
-        assert_eq!(some(&mut unfinished, 2), []);
+        assert_eq!(some(&mut unfinished, 2), Vec::<u32>::new());
         for batch in [9, 2, 5] {
             unfinished.add(L1BatchNumber(batch));
         }
@@ -516,7 +516,7 @@ mod tests {
         assert_eq!(some(&mut unfinished, 2), [2, 5]);
         unfinished.remove(L1BatchNumber(2));
         unfinished.remove(L1BatchNumber(5));
-        assert_eq!(some(&mut unfinished, 2), []);
+        assert_eq!(some(&mut unfinished, 2), Vec::<u32>::new());
     }
 
     #[test]

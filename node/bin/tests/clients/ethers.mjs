@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { JsonRpcProvider, Wallet, WebSocketProvider } from "ethers";
-import { ask, interestingBlock, logsOf, run, settings, within } from "./facts.mjs";
+import { ask, freeNonce, interestingBlock, logsOf, run, settings, within } from "./facts.mjs";
 
 const provider = new JsonRpcProvider(settings.http);
 const facts = await interestingBlock();
@@ -70,7 +70,8 @@ await run("ethers", {
   },
   async send() {
     const wallet = new Wallet(settings.key, provider);
-    const sent = await wallet.sendTransaction({ to: facts.tx.from, value: 1n });
+    const nonce = await freeNonce(wallet.address);
+    const sent = await wallet.sendTransaction({ to: facts.tx.from, value: 1n, nonce });
     const found = await provider.getTransaction(sent.hash);
     assert.equal(found.hash, sent.hash);
     assert.equal(found.blockNumber, null);

@@ -25,6 +25,14 @@ export async function ask(method, ...params) {
   return answer.result;
 }
 
+/**
+ * A nonce that the node takes (it takes 50 ahead) and that stays free for a while: the account sends
+ * in recorded blocks too, so its next one may be used at any moment.
+ */
+export async function freeNonce(address) {
+  return Number(await ask("eth_getTransactionCount", address, "latest")) + 30;
+}
+
 const hex = (number) => `0x${number.toString(16)}`;
 
 /** A block that has a transaction of type 0x2 or older which emitted something. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createPublicClient, createWalletClient, defineChain, http, webSocket } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { ask, interestingBlock, logsOf, run, settings, within } from "./facts.mjs";
+import { ask, freeNonce, interestingBlock, logsOf, run, settings, within } from "./facts.mjs";
 
 const chain = defineChain({
   id: Number(await ask("eth_chainId")),
@@ -81,7 +81,8 @@ await run("viem", {
   async send() {
     const account = privateKeyToAccount(settings.key);
     const wallet = createWalletClient({ account, chain, transport: http() });
-    const hash = await wallet.sendTransaction({ to: facts.tx.from, value: 2n });
+    const nonce = await freeNonce(account.address);
+    const hash = await wallet.sendTransaction({ to: facts.tx.from, value: 2n, nonce });
     const found = await client.getTransaction({ hash });
     assert.equal(found.blockNumber, null);
     assert.equal(found.from, account.address.toLowerCase());

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Provider, Wallet } from "zksync-ethers";
-import { ask, interestingBlock, logsOf, run, settings } from "./facts.mjs";
+import { ask, freeNonce, interestingBlock, logsOf, run, settings } from "./facts.mjs";
 
 const provider = new Provider(settings.http);
 const facts = await interestingBlock();
@@ -56,7 +56,9 @@ await run("zksync-ethers", {
   },
   async send() {
     const wallet = new Wallet(settings.key, provider);
-    const sent = await wallet.sendTransaction({ to: facts.tx.from, value: 3n, type: 113 });
+    const nonce = await freeNonce(wallet.address);
+    const tx = { to: facts.tx.from, value: 3n, type: 113, nonce };
+    const sent = await wallet.sendTransaction(tx);
     const found = await provider.getTransaction(sent.hash);
     assert.equal(found.hash, sent.hash);
     assert.equal(found.blockNumber, null);

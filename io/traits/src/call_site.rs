@@ -1,6 +1,6 @@
 //! Which place of the node calls the disk, for a simulator that wants to have died at every one.
 //!
-//! As [planted bugs](crate::planted), this is there only in builds with debug assertions.
+//! As [planted bugs](mod@crate::planted), this is there only in builds with debug assertions.
 
 use std::{cell::Cell, panic::Location};
 

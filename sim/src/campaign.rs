@@ -428,7 +428,7 @@ pub fn era_seeds(
     say: &mut dyn FnMut(&str),
 ) -> std::io::Result<Option<Tally>> {
     let Some(chain) = EraChain::shared() else { return Ok(None) };
-    let calm = Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(Seed(0)) };
+    let calm = Scenario::calm_era(Seed(0));
     // In this process and always the same: children know the programs and commitments of it.
     let calm = run_here(&calm, &RunOptions::default());
     if let Some(signature) = calm.signature {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     campaign::{Job, run_apart, run_here},
     era::EraChain,
-    scenario::{Event, ExecMode, Keep, Scenario, Seed, Step, When},
+    scenario::{Event, Keep, Scenario, Seed, Step, When},
     stories,
     world::RunOptions,
 };
@@ -58,8 +58,7 @@ pub fn jobs(part: Part, depth: u32) -> std::io::Result<Vec<Job>> {
         }
     }
     if part.of <= 1 && EraChain::shared().is_some() {
-        let base =
-            Scenario { exec: ExecMode::Era, heal_at_ms: 5_000, ..Scenario::calm(Seed(0xe4a)) };
+        let base = Scenario::calm_era(Seed(0xe4a));
         let options = RunOptions { callers: true, ..RunOptions::default() };
         // In this process: children know the programs that it ran.
         let calm = run_here(&base, &options);

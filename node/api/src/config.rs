@@ -8,12 +8,13 @@ pub struct ApiConfig {
     /// Most logs of one `eth_getLogs` over more than one block, and about the most items of one
     /// `eth_getFilterChanges`; the reference node's `req_entities_limit`.
     pub logs_max: usize,
-    /// Most blocks whose headers one `eth_getLogs` or `eth_getFilterChanges` looks at that names neither address nor topic (or more than a thousand of
-    /// each that it names).
+    /// Most blocks whose headers one `eth_getLogs` or `eth_getFilterChanges` looks at that names
+    /// neither address nor topic (or more than a thousand of each that it names).
     pub log_blocks_max: u32,
     /// Most rows of the index of logs that one `eth_getLogs` over more than one block, one
-    /// `eth_getFilterChanges` or one `en_syncTokens` reads. Those of the rarest address or topic that is asked for count,
-    /// and about as many of each other one. The reference node has no such bound.
+    /// `eth_getFilterChanges` or one `en_syncTokens` reads. Those of the rarest address or topic that
+    /// is asked for count, and about as many of each other one. The reference node has no such
+    /// bound.
     pub log_rows_max: u64,
     /// Most events that one `eth_getLogs` over more than one block reads, whether they match or
     /// not.

@@ -19,7 +19,9 @@ use lockstep_testvectors::L1Recording;
 use lockstep_types::Bytes;
 use serde_json::{Value, json};
 
-use crate::support::{Node, Running, Upstreams, npm, post, recorded, scripted::ScriptedMainNode};
+use crate::support::{
+    Node, Running, Upstreams, npm, post, quantity, recorded, scripted::ScriptedMainNode,
+};
 
 /// The fields of batch details that name a step.
 const STEPS: [&str; 3] = ["commitTxHash", "proveTxHash", "executeTxHash"];
@@ -110,11 +112,8 @@ impl Steps<'_> {
 
     /// Place of a recorded transaction.
     fn recorded_at(&self, hash: &str) -> (u64, u64) {
-        let number = |field: &str| {
-            let text = self.receipt(hash)[field].as_str().unwrap();
-            u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
-        };
-        (number("blockNumber"), number("transactionIndex"))
+        let receipt = self.receipt(hash);
+        (quantity(&receipt["blockNumber"]), quantity(&receipt["transactionIndex"]))
     }
 
     /// Has the contract say what it said in the recorded transaction; gives anvil's.

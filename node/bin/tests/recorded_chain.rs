@@ -14,7 +14,9 @@ use std::{fs, process::Stdio, thread, time::Duration};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use serde_json::{Value, json};
 
-use crate::support::{Node, Upstreams, command, conformance, digest, recorded, verify_commitments};
+use crate::support::{
+    Node, Upstreams, command, conformance, digest, quantity, recorded, verify_commitments,
+};
 
 /// Methods that must answer exactly as recorded.
 const METHODS: &[&str] = &[
@@ -77,21 +79,18 @@ fn transactions_are_shown_by_instructions_and_run_again_as_if_they_were_sent_now
 /// Looks at the newest transactions that somebody signed.
 fn check_runs_from_inside(node: &Node) {
     let ask = |method: &str, params: Value| node.call(method, &params)["result"].clone();
-    let number = |hex: &Value| {
-        u64::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
-    };
     let mut checked = 0;
-    for block in (1..=number(&ask("eth_blockNumber", json!([])))).rev() {
+    for block in (1..=quantity(&ask("eth_blockNumber", json!([])))).rev() {
         let block = ask("eth_getBlockByNumber", json!([format!("{block:#x}"), true]));
         let txs = block["transactions"].as_array().unwrap();
-        for tx in txs.iter().filter(|tx| number(&tx["type"]) <= 2) {
+        for tx in txs.iter().filter(|tx| quantity(&tx["type"]) <= 2) {
             let hash = &tx["hash"];
             let options = json!({"tracer": "structLog", "limit": 2_000, "enableReturnData": true});
             let shown = node.call("debug_traceTransaction", &json!([hash, options]));
             let logs = shown["result"]["structLogs"].as_array();
             let logs = logs.unwrap_or_else(|| panic!("{hash}: {shown}"));
             let receipt = ask("eth_getTransactionReceipt", json!([hash]));
-            assert_eq!(shown["result"]["gas"], json!(number(&receipt["gasUsed"])), "{hash}");
+            assert_eq!(shown["result"]["gas"], json!(quantity(&receipt["gasUsed"])), "{hash}");
             assert_eq!(shown["result"]["failed"], json!(receipt["status"] == "0x0"), "{hash}");
             let called = |log: &&Value| log["op"].as_str().unwrap().ends_with("_call");
             assert!(logs.len() > 100 && logs.iter().any(|log| called(&log)), "{hash}");
@@ -182,9 +181,7 @@ fn the_head_follows_a_growing_chain_and_never_runs_ahead() {
         let mut last = 0;
         let tip = chain.tip;
         node.wait_until("the tip", 300, |node| {
-            let head = node.call("eth_blockNumber", &json!([]))["result"].clone();
-            let head = head.as_str().unwrap().trim_start_matches("0x").to_owned();
-            let head = u64::from_str_radix(&head, 16).unwrap();
+            let head = quantity(&node.call("eth_blockNumber", &json!([]))["result"]);
             assert!(head >= last, "the head went back from {last} to {head}");
             last = head;
             head == tip

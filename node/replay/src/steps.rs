@@ -109,8 +109,7 @@ fn run_block(
         Left::from(&stepped.outcome).check(number, Some(hash), receipt)?;
         let (output, steps) = (stepped.output, stepped.steps);
         let is_enough = steps.as_ref().is_some_and(|steps| {
-            let bytes: usize = steps.steps.iter().map(lockstep_vm::Step::json_bytes).sum();
-            left = left.saturating_sub(bytes);
+            left = left.saturating_sub(steps.json_bytes());
             steps.are_too_large
         });
         seen.push(SteppedRun { index, hash, output, steps });

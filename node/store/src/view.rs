@@ -8,8 +8,8 @@ use std::{
 use lockstep_io::{Dir, KeyRange, ReadStore, Table, View};
 use lockstep_types::{
     Address, B256, BatchClaim, BatchCommitment, BatchHeader, BatchSteps, BatchWrite, BlockHeader,
-    BytecodeHash, CommitmentInputs, Finality, HashedKey, L1BatchNumber, L1Check, L2BlockHash,
-    L2BlockNumber, Receipt, StepTx, StorageSlot, Transaction, TxHash,
+    BytecodeHash, CommitmentInputs, HashedKey, L1BatchNumber, L1Check, L2BlockHash, L2BlockNumber,
+    Receipt, StepTx, StorageSlot, Transaction, TxHash,
 };
 
 use crate::{
@@ -452,7 +452,7 @@ impl ChainView {
             let (key, row) = row?;
             let tx: StepTx =
                 decode(&row).map_err(|bad| StoreFault::malformed(tables::PRECOMMITS, &key, bad))?;
-            if tx.finality == Finality::Finalized {
+            if tx.is_final() {
                 return Ok(Some(L2BlockNumber(number_of_key(tables::PRECOMMITS, &key)?)));
             }
         }

@@ -44,6 +44,13 @@ pub struct StepTx {
     pub finality: Finality,
 }
 
+impl StepTx {
+    /// Whether it is in a finalized block.
+    pub fn is_final(&self) -> bool {
+        self.finality == Finality::Finalized
+    }
+}
+
 /// The steps that a batch has made. A later step implies the earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchSteps {
@@ -76,17 +83,13 @@ impl BatchSteps {
 
     /// Whether the batch is final: executed in a finalized block.
     pub fn is_final(&self) -> bool {
-        self.is_step_final(StepKind::Execute)
+        self.execute.as_ref().is_some_and(StepTx::is_final)
     }
 
     /// Whether each of the three steps is known to be made in a finalized block. The steps before a
     /// final one are made for good too, but perhaps they have not been seen.
     pub fn is_whole(&self) -> bool {
-        StepKind::ALL.into_iter().all(|kind| self.is_step_final(kind))
-    }
-
-    fn is_step_final(&self, kind: StepKind) -> bool {
-        self.get(kind).is_some_and(|tx| tx.finality == Finality::Finalized)
+        StepKind::ALL.into_iter().all(|kind| self.get(kind).is_some_and(StepTx::is_final))
     }
 }
 

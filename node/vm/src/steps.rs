@@ -61,6 +61,13 @@ pub struct Steps {
     pub are_too_large: bool,
 }
 
+impl Steps {
+    /// About how many characters they take as JSON.
+    pub fn json_bytes(&self) -> usize {
+        self.steps.iter().map(Step::json_bytes).sum()
+    }
+}
+
 /// A transaction of a batch, with its instructions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SteppedTx {

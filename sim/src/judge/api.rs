@@ -1,5 +1,5 @@
-//! A1 to A3, A6 and V6: an answer of the API comes in time and is the true answer of one chain that the disk had while the
-//! question was under way.
+//! A1 to A3, A6 and V6: an answer of the API comes in time and is the true answer of one chain that
+//! the disk had while the question was under way.
 
 use std::time::Duration;
 

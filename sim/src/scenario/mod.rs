@@ -110,4 +110,9 @@ impl Scenario {
             script: Vec::new(),
         }
     }
+
+    /// The same, with EraVM on a recorded chain.
+    pub fn calm_era(seed: Seed) -> Self {
+        Self { exec: ExecMode::Era, heal_at_ms: 5_000, ..Self::calm(seed) }
+    }
 }

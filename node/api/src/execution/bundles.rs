@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jsonrpsee::types::params::ParamsSequence;
 use lockstep_types::{Address, B256, Bytes, U256, address::ACCOUNT_CODE_STORAGE};
-use lockstep_vm::{SimulationEnd, Step};
+use lockstep_vm::{SimulationEnd, Steps};
 use lockstep_wire::eth::{
     AccessListItem, AccessListResult, BlockId, BlockOverrides, Bundle, BundledCall, CallRequest,
     StateContext, StateOverrides, TraceOptions,
@@ -131,13 +131,11 @@ fn trace_call_many(
                 let rules = trace::rules_of(options, bytes_left);
                 let (run, steps) =
                     sequence.call_stepped(request, block_override.clone(), &rules)?;
-                let bytes = steps.iter().flat_map(|steps| &steps.steps).map(Step::json_bytes);
-                bytes_left = bytes_left.saturating_sub(bytes.sum());
-                let simulated = run.simulated.clone();
-                let bytes_max = simulation.answer_bytes_max;
-                let shown = trace::steps_of_call(simulation.call, simulated, steps, bytes_max)?;
-                traces.push(Shown::Steps(shown));
+                bytes_left = bytes_left.saturating_sub(steps.as_ref().map_or(0, Steps::json_bytes));
                 sequence.keep(&run);
+                let (call, bytes_max) = (simulation.call, simulation.answer_bytes_max);
+                let shown = trace::steps_of_call(call, run.simulated, steps, bytes_max)?;
+                traces.push(Shown::Steps(shown));
                 continue;
             }
             let run = sequence.call(request, block_override.clone(), true)?;

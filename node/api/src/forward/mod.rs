@@ -1,9 +1,9 @@
 //! Transactions are checked, handed on to the main node, and remembered until they are in a block.
 //!
 //! A transaction that is surely wrong never leaves this node: one whose fields cannot be, whose
-//! sender cannot pay, or which no block could include, as running it shows. What the main node says of the rest
-//! is passed on as it is, with code 3. Handing on has a client, a rate and a bound of its own, so
-//! nobody who sends much keeps blocks from being asked for.
+//! sender cannot pay, or which no block could include, as running it shows. What the main node says
+//! of the rest is passed on as it is, with code 3. Handing on has a client, a rate and a bound of
+//! its own, so nobody who sends much keeps blocks from being asked for.
 
 mod checks;
 mod pending;

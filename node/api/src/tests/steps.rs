@@ -57,9 +57,11 @@ impl Stepping {
         let panic = Step { op: "panic", is_panic: true, storage: None, ..step.clone() };
         let mut steps = vec![step.clone(), step, panic];
         steps.truncate(rules.steps_max);
-        let bytes: usize = steps.iter().map(Step::json_bytes).sum();
-        let are_too_large = bytes > rules.bytes_max;
-        Steps { steps: if are_too_large { Vec::new() } else { steps }, are_too_large }
+        let all = Steps { steps, are_too_large: false };
+        if all.json_bytes() > rules.bytes_max {
+            return Steps { steps: Vec::new(), are_too_large: true };
+        }
+        all
     }
 
     fn toy(&self, serving: Serving) -> Toy {

@@ -258,6 +258,14 @@ pub fn signal(process: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
+/// A quantity, as JSON-RPC has them.
+pub fn quantity(hex: &Value) -> u64 {
+    let digits = hex.as_str().and_then(|hex| hex.strip_prefix("0x"));
+    digits
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .unwrap_or_else(|| panic!("{hex}"))
+}
+
 pub fn post(address: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();

@@ -69,19 +69,20 @@ impl World {
     }
 
     pub(crate) fn open(&self) -> Result<Replica, OpenError> {
+        self.memory.block_on(Box::pin(self.opening()))
+    }
+
+    fn opening(&self) -> impl Future<Output = Result<Replica, OpenError>> + use<> {
         let vm = Arc::new(ToyVm::default());
-        let opening = Replica::open(self.config.clone(), self.io(), vm.clone(), vm);
-        self.memory.block_on(Box::pin(opening))
+        Replica::open(self.config.clone(), self.io(), vm.clone(), vm)
     }
 
     /// As [`open`](Self::open); `None` if it takes longer than `limit`.
     pub(crate) fn open_within(&self, limit: Duration) -> Option<Result<Replica, OpenError>> {
-        let vm = Arc::new(ToyVm::default());
-        let opening = Replica::open(self.config.clone(), self.io(), vm.clone(), vm);
         let clock: &dyn Clock = &self.memory.clock;
         self.memory.block_on(async {
             lockstep_io::node_select! {
-                opened = Box::pin(opening) => Some(opened),
+                opened = Box::pin(self.opening()) => Some(opened),
                 () = clock.sleep(limit) => None,
             }
         })

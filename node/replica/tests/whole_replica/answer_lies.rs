@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     chain::BATCH_BLOCKS,
     upstream::step_hash,
-    world::{BATCHES, Running, Tables, World},
+    world::{BATCHES, Tables, World},
 };
 
 /// The batch that is lied about.
@@ -135,10 +135,6 @@ fn world() -> World {
     world
 }
 
-fn is_settled(running: &Running) -> bool {
-    running.halted().is_some()
-}
-
 /// What is stored when nobody lies, and every answer that was given: the newest to each question.
 fn honest() -> (Tables, Heard) {
     let mut world = world();
@@ -241,7 +237,7 @@ fn false_tables(found: &Tables, clean: &Tables) -> Vec<&'static str> {
 /// Whether the steps in one row are among those in the other, or not as final yet.
 fn is_some_of(row: &[u8], clean: &[u8]) -> bool {
     let (found, clean): (BatchSteps, BatchSteps) = (decode(row).unwrap(), decode(clean).unwrap());
-    [StepKind::Commit, StepKind::Prove, StepKind::Execute].into_iter().all(|kind| {
+    StepKind::ALL.into_iter().all(|kind| {
         let (Some(found), clean) = (found.get(kind), clean.get(kind)) else { return true };
         clean.is_some_and(|clean| {
             let same = StepTx { finality: clean.finality, ..found.clone() };
@@ -271,7 +267,7 @@ fn told(question: &Question, answer: Value, clean: &Tables) -> (Reaction, Vec<&'
         Some(Err(_refused)) => (Reaction::Refused, world.dump(None)),
         Some(Ok(replica)) => {
             let running = world.run(replica);
-            running.within(LONG, is_settled);
+            running.within(LONG, |running| running.halted().is_some());
             // Evidence is written down, and what L1 contradicts is left.
             world.sleep(Duration::from_secs(10));
             let halted = running.halted().map(|(code, _)| Reaction::Halted(code));
@@ -284,7 +280,6 @@ fn told(question: &Question, answer: Value, clean: &Tables) -> (Reaction, Vec<&'
     let wrong = false_tables(&rows, clean);
     if wrong.is_empty() && reaction != Reaction::Unused {
         world.upstream.be_honest();
-        world.upstream.set(|knobs| knobs.precommitted = PRECOMMITTED);
         let running = world.start();
         running.follow_to(world.upstream.chain.tip());
         world.sleep(LONG);

@@ -117,10 +117,9 @@ fn commit(world: &World, rows: &Tables, batch: u32) -> (CommitCalldata, BatchCom
     (calldata, ours)
 }
 
-/// The main node and L1 show the commits, and the execution of batches up to `executed`; `change`
-/// is applied to the calldata of one.
-fn show(world: &World, commits: &Commits, executed: u32, change: fn(&mut CommitCalldata)) {
-    let executed_until = executed;
+/// The main node and L1 show the commits, and the execution of batches up to `executed_until`;
+/// `change` is applied to the calldata of one.
+fn show(world: &World, commits: &Commits, executed_until: u32, change: fn(&mut CommitCalldata)) {
     let Commits(commits) = commits.clone();
     world.upstream.twist(move |method, params, result| {
         let found = (1..=BATCHES)

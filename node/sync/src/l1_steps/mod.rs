@@ -21,8 +21,8 @@ use lockstep_io::{Clock, Io};
 use lockstep_pipeline::{Peer, StageError};
 use lockstep_store::{ChainIdentity, ChainView, StepsWriter, Views};
 use lockstep_types::{
-    Address, B256, BatchSteps, ChainId, Difference, Finality, L1BatchNumber, QuirkCheck, Quirks,
-    StepKind, StepTx,
+    Address, B256, BatchSteps, ChainId, Difference, L1BatchNumber, QuirkCheck, Quirks, StepKind,
+    StepTx,
 };
 use lockstep_upstream::{ContractSource, MainNode, SettlementClient, UpstreamError};
 use lockstep_wire::zks::BatchFacts;
@@ -491,11 +491,13 @@ fn keep_final(before: &BatchSteps, steps: &mut BatchSteps) {
 }
 
 fn is_final(step: Option<&StepTx>) -> bool {
-    step.is_some_and(|tx| tx.finality == Finality::Finalized)
+    step.is_some_and(StepTx::is_final)
 }
 
 #[cfg(test)]
 mod tests {
+    use lockstep_types::Finality;
+
     use super::*;
 
     fn some(unfinished: &mut Unfinished, count: u32) -> Vec<u32> {

@@ -1,6 +1,6 @@
 //! What watches the machine run: it finds EVM deployments, sees calls, touched slots and
-//! instructions where that is asked for, answers account validation for transactions that nobody signed, and stops what
-//! takes too long.
+//! instructions where that is asked for, answers account validation for transactions that nobody
+//! signed, and stops what takes too long.
 
 use std::collections::BTreeSet;
 

@@ -144,6 +144,14 @@ async fn a_panic_ends_its_task_alone(world: &World) {
 async fn jobs_return_what_they_computed(world: &World) {
     let sum = world.tasks.compute("sum", |_| (0..=1000_u64).sum::<u64>());
     assert_eq!(world.soon("a CPU job", sum).await, Ok(500_500));
+    let slow = world.tasks.compute_in_background("slow", |par| {
+        let sum = AtomicUsize::new(0);
+        par.for_each(10, &|index| {
+            sum.fetch_add(index, Ordering::SeqCst);
+        });
+        sum.into_inner()
+    });
+    assert_eq!(world.soon("a background job", slow).await, Ok(45));
     let text = world.tasks.blocking("text", || "read".to_owned());
     assert_eq!(world.soon("a disk job", text).await, Ok("read".to_owned()));
     let raw = world.tasks.cpu("raw", Box::new(|_| {}));
@@ -192,6 +200,8 @@ async fn a_panic_ends_its_job_alone(world: &World) {
     let on_purpose = || TaskEnd::Panicked("on purpose".into());
     let cpu = world.tasks.compute("cpu", |_| -> u32 { panic!("on purpose") });
     assert_eq!(world.soon("a panic", cpu).await, Err(on_purpose()));
+    let slow = world.tasks.compute_in_background("slow", |_| -> u32 { panic!("on purpose") });
+    assert_eq!(world.soon("a panic", slow).await, Err(on_purpose()));
     let disk = world.tasks.blocking("disk", || -> u32 { panic!("on purpose") });
     assert_eq!(world.soon("a panic", disk).await, Err(on_purpose()));
     let inside = world.tasks.compute("inside", |par| {
@@ -205,6 +215,9 @@ async fn more_jobs_than_threads_all_end(world: &World) {
     let computed = (0..200_usize).map(|n| world.tasks.compute("many", move |_| n));
     let computed = world.soon("many CPU jobs", future::join_all(computed)).await;
     assert_eq!(computed, (0..200).map(Ok).collect::<Vec<_>>());
+    let slow = (0..200_usize).map(|n| world.tasks.compute_in_background("many", move |_| n));
+    let slow = world.soon("many background jobs", future::join_all(slow)).await;
+    assert_eq!(slow, (0..200).map(Ok).collect::<Vec<_>>());
     let read = (0..200_usize).map(|n| world.tasks.blocking("many", move || n));
     let read = world.soon("many disk jobs", future::join_all(read)).await;
     assert_eq!(read, (0..200).map(Ok).collect::<Vec<_>>());

@@ -25,16 +25,20 @@ pub struct LaneLoad {
 /// Runs jobs on tokio's blocking threads, at most a given number of them at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
+    /// Where jobs wait for a permit.
     runtime: Handle,
+    /// Whose blocking threads run them.
+    threads: Handle,
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     running: Arc<AtomicUsize>,
 }
 
 impl Lane {
-    pub(crate) fn new(runtime: Handle, threads_max: usize) -> Self {
+    pub(crate) fn new(runtime: Handle, threads: Handle, threads_max: usize) -> Self {
         Self {
             runtime,
+            threads,
             permits: Arc::new(Semaphore::new(threads_max)),
             waiting: Arc::default(),
             running: Arc::default(),
@@ -63,7 +67,7 @@ impl Lane {
             };
             let running = lane.running;
             // Detached: the job says by `end` how it ended.
-            drop(lane.runtime.spawn_blocking(move || {
+            drop(lane.threads.spawn_blocking(move || {
                 drop(waiting);
                 let running = Counted::new(&running);
                 let outcome = end_of(name, catch_unwind(AssertUnwindSafe(job)));

@@ -1,6 +1,13 @@
 //! The process's threads, and the handles to them.
 
-use std::{future::Future, io, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{
+    future::Future,
+    io,
+    num::NonZero,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -15,7 +22,8 @@ const STACK_BYTES: usize = 16 << 20;
 /// How many threads there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OsConfig {
-    /// CPU jobs that run at once, and threads under their parallel loops; at least 1.
+    /// CPU jobs that run at once, background jobs that do, and threads under the parallel loops of
+    /// the former; at least 1.
     pub cpu_threads: usize,
     /// Disk jobs that run at once; at least 1.
     pub disk_threads_max: usize,
@@ -52,6 +60,8 @@ pub enum OsError {
 #[derive(Debug)]
 pub struct OsRuntime {
     runtime: Runtime,
+    /// Its threads give way to those of others.
+    background: Runtime,
     clock: Arc<OsClock>,
     tasks: Arc<OsTasks>,
 }
@@ -86,10 +96,17 @@ impl OsRuntime {
             .stack_size(STACK_BYTES)
             .build()
             .map_err(OsError::CpuPool)?;
-        let handle = runtime.handle();
+        let background = Builder::new_current_thread()
+            .max_blocking_threads(cpu_threads)
+            .thread_name("background")
+            .thread_stack_size(STACK_BYTES)
+            .on_thread_start(give_way)
+            .build()
+            .map_err(OsError::Threads)?;
+        let handle = runtime.handle().clone();
         let clock = Arc::new(OsClock::new(handle.clone()));
-        let tasks = Arc::new(OsTasks::new(handle.clone(), pool, cpu_threads, disk_threads_max));
-        Ok(Self { runtime, clock, tasks })
+        let tasks = Arc::new(OsTasks::new(handle, background.handle().clone(), pool, config));
+        Ok(Self { runtime, background, clock, tasks })
     }
 
     /// The clock; its monotonic time began with this value.
@@ -123,7 +140,27 @@ impl OsRuntime {
 
     /// Drops all tasks and waits at most `patience` for jobs that have begun.
     pub fn close(self, patience: Duration) {
+        let began = Instant::now();
         self.runtime.shutdown_timeout(patience);
+        self.background.shutdown_timeout(patience.saturating_sub(began.elapsed()));
+    }
+}
+
+/// Lets every other thread go first: this one runs where a core has nothing else to do, and now and
+/// then where all are busy.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+
+        let (thread, idle) = (thread_native_id(), ThreadSchedulePolicy::Normal(Idle));
+        // Where it is refused, the thread is one like the others.
+        if let Err(error) = set_thread_priority_and_policy(thread, ThreadPriority::Min, idle) {
+            tracing::debug!(%error, "background threads do not give way");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Tasks on tokio, CPU jobs with a rayon pool under their parallel loops, disk jobs.
+//! Tasks on tokio, CPU jobs with a rayon pool under their parallel loops, background jobs, disk
+//! jobs.
 //!
 //! A CPU job has a thread of its own and only its parallel loops enter the rayon pool. Were jobs to
 //! run inside the pool, a worker that waits for the parts of one job would meanwhile start another
@@ -25,7 +26,7 @@ use rayon::{
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    OsError,
+    OsConfig, OsError,
     lane::{Counted, Lane, LaneLoad, end_of},
     signals,
 };
@@ -37,6 +38,8 @@ pub struct TaskLoad {
     pub task_count: usize,
     /// CPU jobs.
     pub cpu: LaneLoad,
+    /// Background jobs.
+    pub background: LaneLoad,
     /// Disk jobs.
     pub disk: LaneLoad,
 }
@@ -48,6 +51,7 @@ pub struct OsTasks {
     pool: Arc<ThreadPool>,
     spawned: Arc<AtomicUsize>,
     cpu: Lane,
+    background: Lane,
     disk: Lane,
     stop: Arc<watch::Sender<bool>>,
 }
@@ -55,13 +59,15 @@ pub struct OsTasks {
 impl OsTasks {
     pub(crate) fn new(
         runtime: Handle,
+        background: Handle,
         pool: ThreadPool,
-        cpu_threads: usize,
-        disk_threads_max: usize,
+        config: OsConfig,
     ) -> Self {
+        let OsConfig { cpu_threads, disk_threads_max } = config;
         Self {
-            cpu: Lane::new(runtime.clone(), cpu_threads),
-            disk: Lane::new(runtime.clone(), disk_threads_max),
+            cpu: Lane::new(runtime.clone(), runtime.clone(), cpu_threads),
+            background: Lane::new(runtime.clone(), background, cpu_threads),
+            disk: Lane::new(runtime.clone(), runtime.clone(), disk_threads_max),
             runtime,
             pool: Arc::new(pool),
             spawned: Arc::default(),
@@ -97,6 +103,7 @@ impl OsTasks {
         TaskLoad {
             task_count: self.spawned.load(Ordering::Relaxed),
             cpu: self.cpu.load(),
+            background: self.background.load(),
             disk: self.disk.load(),
         }
     }
@@ -121,6 +128,10 @@ impl Tasks for OsTasks {
         self.cpu.run(name, move || job(&par))
     }
 
+    fn background(&self, name: &'static str, job: CpuJob) -> TaskHandle {
+        self.background.run(name, move || job(&OneByOne))
+    }
+
     fn disk(&self, name: &'static str, job: DiskJob) -> TaskHandle {
         self.disk.run(name, job)
     }
@@ -134,6 +145,16 @@ impl Tasks for OsTasks {
             }
             .boxed(),
         )
+    }
+}
+
+/// Loops of a background job: were they to enter the pool, they would not give way there.
+#[derive(Debug)]
+struct OneByOne;
+
+impl Par for OneByOne {
+    fn for_each(&self, count: usize, f: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(f);
     }
 }
 

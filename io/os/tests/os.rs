@@ -180,6 +180,40 @@ fn no_more_jobs_run_at_once_than_there_are_threads() {
     assert_eq!(tasks.load(), lockstep_io_os::TaskLoad::default());
 }
 
+/// The scheduling policy of this thread: the 41st field of its `stat`, the second of which is a name
+/// in brackets. 0 is the usual one, 5 is `SCHED_IDLE`.
+#[cfg(target_os = "linux")]
+fn policy() -> u32 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    after_name.split_whitespace().nth(38).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn background_jobs_give_way_to_all_others() {
+    let os = os(1, 1);
+    let tasks = os.tasks();
+    let tasks: &dyn Tasks = &*tasks;
+    os.block_on(async {
+        assert_eq!(tasks.compute_in_background("background", |_| policy()).await, Ok(5));
+        assert_eq!(tasks.compute("cpu", |_| policy()).await, Ok(0));
+        assert_eq!(tasks.blocking("disk", policy).await, Ok(0));
+    });
+}
+
+#[test]
+fn background_jobs_go_on_where_every_cpu_job_waits() {
+    let os = os(1, 1);
+    let tasks = os.tasks();
+    let (go, wait) = mpsc::channel::<()>();
+    let cpu = tasks.cpu("cpu", Box::new(move |_| wait.recv().unwrap()));
+    let background = tasks.background("background", Box::new(|_| {}));
+    assert_eq!(os.block_on(background), TaskEnd::Done);
+    go.send(()).unwrap();
+    assert_eq!(os.block_on(cpu), TaskEnd::Done);
+}
+
 #[test]
 fn the_load_tells_what_runs_and_what_waits() {
     let os = os(1, 1);

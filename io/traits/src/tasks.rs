@@ -66,6 +66,13 @@ pub trait Tasks: fmt::Debug + Send + Sync {
     /// future does not stop the job. A panic in it ends it alone; the handle tells.
     fn cpu(&self, name: &'static str, job: CpuJob) -> TaskHandle;
 
+    /// Runs `job`, which computes for long and can wait, on a bounded pool of its own: it gives way
+    /// to everything else that computes, and still goes on beside it. Otherwise as
+    /// [`cpu`](Self::cpu).
+    fn background(&self, name: &'static str, job: CpuJob) -> TaskHandle {
+        self.cpu(name, job)
+    }
+
     /// Runs `job`, which waits for the disk, on a bounded pool; otherwise as [`cpu`](Self::cpu).
     fn disk(&self, name: &'static str, job: DiskJob) -> TaskHandle;
 
@@ -101,21 +108,22 @@ impl dyn Tasks {
         name: &'static str,
         job: impl FnOnce(&dyn Par) -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, TaskEnd>> + Send + 'static {
-        let (give, mut given) = oneshot::channel();
-        let handle = self.cpu(
-            name,
-            Box::new(move |par| {
-                // Nobody waits any more: the result is not wanted.
-                drop(give.send(job(par)));
-            }),
-        );
-        async move {
-            let end = handle.await;
-            match given.try_recv() {
-                Ok(Some(value)) => Ok(value),
-                Ok(None) | Err(oneshot::Canceled) => Err(end),
-            }
-        }
+        let (waiting, result) = oneshot::channel();
+        given(result, self.cpu(name, Box::new(move |par| give(waiting, job(par)))))
+    }
+
+    /// Runs `job` where it gives way to everything else, and gives back what it returned.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskEnd`] if the job panicked or the process is going down.
+    pub fn compute_in_background<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce(&dyn Par) -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, TaskEnd>> + Send + 'static {
+        let (waiting, result) = oneshot::channel();
+        given(result, self.background(name, Box::new(move |par| give(waiting, job(par)))))
     }
 
     /// Runs `job` on the disk pool and gives back what it returned.
@@ -128,20 +136,21 @@ impl dyn Tasks {
         name: &'static str,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, TaskEnd>> + Send + 'static {
-        let (give, mut given) = oneshot::channel();
-        let handle = self.disk(
-            name,
-            Box::new(move || {
-                // Nobody waits any more: the result is not wanted.
-                drop(give.send(job()));
-            }),
-        );
-        async move {
-            let end = handle.await;
-            match given.try_recv() {
-                Ok(Some(value)) => Ok(value),
-                Ok(None) | Err(oneshot::Canceled) => Err(end),
-            }
-        }
+        let (waiting, result) = oneshot::channel();
+        given(result, self.disk(name, Box::new(move || give(waiting, job()))))
+    }
+}
+
+/// Gives a result to whoever waits for it; if nobody does any more, it is not wanted.
+fn give<T>(waiting: oneshot::Sender<T>, result: T) {
+    drop(waiting.send(result));
+}
+
+/// What the job behind `handle` gave, once it has ended.
+async fn given<T>(mut result: oneshot::Receiver<T>, handle: TaskHandle) -> Result<T, TaskEnd> {
+    let end = handle.await;
+    match result.try_recv() {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) | Err(oneshot::Canceled) => Err(end),
     }
 }

@@ -196,7 +196,8 @@ fn replica_config(settings: &Settings, quirks: Arc<Quirks>) -> ReplicaConfig {
     config.gateway = gateway;
     config.l1_contract = settings.l1_contract;
     let at_once = settings.commitments_at_once;
-    config.commitments = at_once.map(|in_flight_max| CommitmentsConfig { in_flight_max });
+    config.commitments = at_once
+        .map(|in_flight_max| CommitmentsConfig { in_flight_max, ..CommitmentsConfig::default() });
     config.quirks = quirks;
     config.main_node_calls.requests_per_second_max = settings.main_node_rps;
     config.tree.cache_bytes = settings.tree_cache_bytes;

@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream::FuturesOrdered};
-use lockstep_io::{BoxFuture, Io, TaskEnd, Tasks, node_select};
+use lockstep_io::{BoxFuture, Io, Par, TaskEnd, Tasks, node_select};
 use lockstep_pipeline::StageError;
 use lockstep_store::{ChainView, CommitmentsWriter, Views};
 use lockstep_types::{BatchCommitment, L1BatchNumber, StateRoot};
@@ -16,18 +16,20 @@ use tracing::debug;
 /// How commitments are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct CommitmentsConfig {
-    /// Batches computed at the same time. Each takes a CPU job for seconds (from v18 on), so this
-    /// should stay below the number of cores: what follows the chain needs one.
+    /// Batches computed at the same time. Each takes a background job for seconds (from v18 on).
     pub in_flight_max: usize,
+    /// Batches that it may be behind the tree and still give way to everything else; farther behind
+    /// it does not, so that nobody who keeps the node busy can put it off for long.
+    pub behind_max: u32,
 }
 
 impl Default for CommitmentsConfig {
     fn default() -> Self {
-        Self { in_flight_max: 1 }
+        Self { in_flight_max: 1, behind_max: 100 }
     }
 }
 
-/// Computes the commitment of a batch from what is stored of it. Runs inside a CPU job.
+/// Computes the commitment of a batch from what is stored of it. Runs inside a background job.
 pub type CommitmentOf =
     Arc<dyn Fn(&ChainView, L1BatchNumber) -> Result<BatchCommitment, StageError> + Send + Sync>;
 
@@ -95,7 +97,7 @@ impl Commitments {
         loop {
             let rooted = self.rooted.borrow_and_update().0;
             while running.len() < self.config.in_flight_max.max(1) && self.next <= rooted {
-                running.push_back(self.compute(self.next));
+                running.push_back(self.compute(self.next, rooted));
                 self.next = self.next.next();
             }
             let done = if running.is_empty() {
@@ -120,10 +122,13 @@ impl Commitments {
         }
     }
 
-    fn compute(&self, batch: L1BatchNumber) -> BoxFuture<'static, Computed> {
+    fn compute(&self, batch: L1BatchNumber, rooted: L1BatchNumber) -> BoxFuture<'static, Computed> {
         let (views, commitment_of) = (self.views.clone(), self.commitment_of.clone());
-        let job = self.tasks.compute("commitment", move |_| commitment_of(&views.now(), batch));
-        Box::pin(job)
+        let job = move |_: &dyn Par| commitment_of(&views.now(), batch);
+        if rooted.0.saturating_sub(batch.0) > self.config.behind_max {
+            return Box::pin(self.tasks.compute("commitment", job));
+        }
+        Box::pin(self.tasks.compute_in_background("commitment", job))
     }
 
     fn store(&mut self, done: Computed) -> Result<(), StageError> {

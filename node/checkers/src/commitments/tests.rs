@@ -2,6 +2,10 @@
 
 use std::sync::Mutex;
 
+use lockstep_io::{
+    Stop, TaskHandle,
+    tasks::{CpuJob, DiskJob},
+};
 use lockstep_pipeline::Reaction;
 use serde_json::Value;
 
@@ -23,7 +27,7 @@ fn opened(
         computed.lock().unwrap().push(batch.0);
         compute(batch.0)
     });
-    let config = CommitmentsConfig { in_flight_max };
+    let config = CommitmentsConfig { in_flight_max, ..CommitmentsConfig::default() };
     let io = world.memory.io();
     let writer = writers.commitments;
     let commitments =
@@ -108,4 +112,53 @@ fn a_panic_halts_writes() {
     let message = "no such slot".to_owned();
     assert_eq!(end, StageError::Panicked { stage: "commitments", message });
     assert_eq!(views.now().newest_commitment().unwrap(), None);
+}
+
+/// Says which jobs give way.
+#[derive(Debug)]
+struct Noting {
+    tasks: Arc<dyn Tasks>,
+    give_way: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Tasks for Noting {
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) -> TaskHandle {
+        self.tasks.spawn(name, task)
+    }
+
+    fn cpu(&self, name: &'static str, job: CpuJob) -> TaskHandle {
+        self.give_way.lock().unwrap().push(false);
+        self.tasks.cpu(name, job)
+    }
+
+    fn background(&self, name: &'static str, job: CpuJob) -> TaskHandle {
+        self.give_way.lock().unwrap().push(true);
+        self.tasks.background(name, job)
+    }
+
+    fn disk(&self, name: &'static str, job: DiskJob) -> TaskHandle {
+        self.tasks.disk(name, job)
+    }
+
+    fn shutdown(&self) -> Stop {
+        self.tasks.shutdown()
+    }
+}
+
+#[test]
+fn commitments_give_way_unless_they_are_far_behind() {
+    let world = world();
+    let (views, writers) = world.store();
+    let give_way = Arc::<Mutex<Vec<bool>>>::default();
+    let mut io = world.memory.io();
+    io.tasks = Arc::new(Noting { tasks: io.tasks.clone(), give_way: give_way.clone() });
+    let rooted = tree_at(BATCHES);
+    let config = CommitmentsConfig { in_flight_max: 1, behind_max: 1 };
+    let rule: CommitmentOf = Arc::new(|_, batch| Ok(row(batch.0)));
+    let writer = writers.commitments;
+    let commitments = Commitments::open(&io, views, writer, rooted.subscribe(), rule, config);
+    let _ended = world.run(Box::pin(commitments.unwrap().run()));
+    world.sleep(1);
+    assert_eq!(BATCHES, 4);
+    assert_eq!(*give_way.lock().unwrap(), [false, false, true, true]);
 }

@@ -34,6 +34,8 @@ const INTERNAL_ERROR: i64 = -32_603;
 const TOO_LONG: usize = 11 << 20;
 /// Memory that requests may take beyond what the node had before, KiB.
 const GROWTH_MAX_KIB: u64 = 1 << 20;
+/// A request that takes the most memory that was ever taken further up by this is shown.
+const TOLD_KIB: u64 = 32 << 10;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -51,7 +53,8 @@ fn every_request_over_a_socket_gets_a_body_and_no_internal_error() {
         let seed = setting("LOCKSTEP_FUZZ_SEED", 7);
         let count = setting("LOCKSTEP_FUZZ_REQUESTS", REQUESTS);
         println!("{count} requests of seed {seed}");
-        let before = resident_kib(&node);
+        let before = memory_kib(&node, "VmRSS");
+        let mut peak = memory_kib(&node, "VmHWM");
         let mut generator = generator(&node, seed, chain.tip);
         let mut connection = Connection::to(&node.rpc);
         let mut statuses: BTreeMap<u16, u64> = BTreeMap::new();
@@ -65,11 +68,19 @@ fn every_request_over_a_socket_gets_a_body_and_no_internal_error() {
                 check(&answer, &place);
             }
             *statuses.entry(status).or_default() += 1;
+            let now = memory_kib(&node, "VmHWM");
+            if now > peak + TOLD_KIB {
+                let shown: String = request.chars().take(2_000).collect();
+                println!("request {number} took the peak from {peak} to {now} KiB: {shown}");
+            }
+            peak = now;
         }
         let (status, body) = connection.ask(&"x".repeat(TOO_LONG));
         assert!((400..500).contains(&status) && !body.is_empty(), "{status} {body}");
-        let after = resident_kib(&node);
-        println!("answers by status: {statuses:?}; {before} KiB before, {after} KiB after");
+        let after = memory_kib(&node, "VmRSS");
+        println!(
+            "answers by status: {statuses:?}; {before} KiB before, {after} KiB after, {peak} KiB at most"
+        );
         assert!(after < before + GROWTH_MAX_KIB, "{before} KiB before, {after} KiB after");
         assert!(!node.log().contains("panicked"), "{}", node.log());
         node.stop();
@@ -108,10 +119,10 @@ fn check(answer: &Value, place: &dyn Fn() -> String) {
     }
 }
 
-/// Memory of the node.
-fn resident_kib(node: &Node) -> u64 {
+/// Memory of the node: `VmRSS` is what it takes, `VmHWM` the most that it took.
+fn memory_kib(node: &Node, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", node.process.0.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

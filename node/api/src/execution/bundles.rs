@@ -132,6 +132,7 @@ fn trace_call_many(
                 let (run, steps) =
                     sequence.call_stepped(request, block_override.clone(), &rules)?;
                 bytes_left = bytes_left.saturating_sub(steps.as_ref().map_or(0, Steps::json_bytes));
+                sequence.spend(&run.simulated)?;
                 sequence.keep(&run);
                 let (call, bytes_max) = (simulation.call, simulation.answer_bytes_max);
                 let shown = trace::steps_of_call(call, run.simulated, steps, bytes_max)?;

@@ -21,7 +21,7 @@ use super::{
     sample::CONTRACT,
     toy::{Setup, Toy, read_five, word},
 };
-use crate::Serving;
+use crate::{ApiConfig, Serving};
 
 const CODE: Address = Address::repeat_byte(0xc0);
 
@@ -62,6 +62,13 @@ impl Stepping {
             return Steps { steps: Vec::new(), are_too_large: true };
         }
         all
+    }
+
+    /// Where the answers of one request may take so many bytes before they are shown.
+    fn in_room_for(&self, replay_bytes_max: usize) -> Toy {
+        let (vm, simulator) = (Arc::new(self.clone()), Arc::new(self.clone()));
+        let config = ApiConfig { replay_bytes_max, ..ApiConfig::default() };
+        Toy::new(Setup { vm, simulator, config, ..Setup::default() })
     }
 
     fn toy(&self, serving: Serving) -> Toy {
@@ -261,6 +268,11 @@ fn calls_are_shown_as_well() {
     let bundle = json!({"transactions": [read_five(), read_five()]});
     let many = toy.world.ask("debug_traceCallMany", json!([[bundle], {}, options]));
     assert_eq!(many, json!([[shown, shown]]));
+    let (code, text) = Stepping::default()
+        .in_room_for(40)
+        .world
+        .error("debug_traceCallMany", json!([[bundle], {}, options]));
+    assert!(code == -32_602 && text.contains("fewer at once"), "{text}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Clock, entropy, tasks and files of reports from the operating system.
+//! Clock, entropy, tasks, files of reports and memory from the operating system.
 //!
 //! [`OsRuntime`] owns the threads; what it gives out are handles to them. There is no policy here:
 //! who is retried, what is given up and when is decided in `node/`.
 
+mod allocator;
 mod clock;
 mod entropy;
 mod lane;
@@ -12,6 +13,7 @@ mod signals;
 mod tasks;
 
 pub use self::{
+    allocator::return_large_pieces,
     clock::OsClock,
     entropy::OsEntropy,
     lane::LaneLoad,

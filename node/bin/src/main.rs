@@ -52,6 +52,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    lockstep_io_os::return_large_pieces();
     let result = match Cli::parse().command {
         Command::Node(flags) => Settings::read(*flags).and_then(node::run),
         Command::Db(command) => datadir::run(&command),

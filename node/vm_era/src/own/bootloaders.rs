@@ -11,7 +11,7 @@ use lockstep_vm::{BaseContracts, Contract};
 /// First and last version, bootloader for calls, bootloader for estimates.
 type Known = (u16, u16, B256, B256);
 
-const KNOWN: [Known; 5] = [
+const KNOWN: [Known; 6] = [
     (
         24,
         24,
@@ -41,6 +41,12 @@ const KNOWN: [Known; 5] = [
         29,
         b256!("01000a1f0746f1dd569db502097030596f8b0b6c498e323f1e6216c47486de96"),
         b256!("01000a19f6278a0256cfa864640ae1c3eab0930251cb4944d68c9b63a020d291"),
+    ),
+    (
+        31,
+        31,
+        b256!("01000a8d11b6d3302e03c801946d80e694dbb9c3c8ab21f1d0f06c66a193b0f4"),
+        b256!("01000a87b05d2e820b3124888ab0e6a4260aa4b510760b170b2ebb7f52b6b84e"),
     ),
 ];
 
@@ -117,8 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn every_version_that_can_be_simulated_up_to_29_has_one_entry() {
-        for version in 24..=29 {
+    fn every_version_that_can_be_simulated_has_one_entry() {
+        // No chain has v30.
+        for version in (24..=29).chain([31]) {
             let entries = KNOWN.iter().filter(|known| (known.0..=known.1).contains(&version));
             assert_eq!(entries.count(), 1, "{version}");
         }

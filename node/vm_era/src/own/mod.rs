@@ -16,6 +16,7 @@ mod log_tree;
 mod logs;
 mod machine;
 mod memory;
+mod null_pointers;
 mod observer;
 mod precompiles;
 mod programs;

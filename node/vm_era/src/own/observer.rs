@@ -18,6 +18,7 @@ use zksync_vm2::{
 
 use super::{
     log_tree::LogTree,
+    null_pointers::NullPointers,
     stepper::{Stepper, is_plain},
     words::{address_of, word_of_address},
     world::MadeCodes,
@@ -64,6 +65,7 @@ pub(crate) struct Observer {
     agreement: Option<Agreement>,
     stepper: Option<Box<Stepper>>,
     pub(crate) log_tree: Option<LogTree>,
+    null_pointers: NullPointers,
     stop: Option<Stop>,
     pub(crate) was_stopped: bool,
     /// Never read by the machine.
@@ -328,6 +330,9 @@ impl Tracer for Observer {
         if matches!(OP::VALUE, Opcode::StorageRead | Opcode::StorageWrite) {
             self.touch(state);
         }
+        if matches!(OP::VALUE, Opcode::HeapRead | Opcode::AuxHeapRead) {
+            self.null_pointers.before_read(state);
+        }
         if let Some(stepper) = &mut self.stepper {
             stepper.before(OP::VALUE, state);
         }
@@ -345,6 +350,10 @@ impl Tracer for Observer {
         if let Opcode::Ret(kind) = OP::VALUE {
             self.depth.leave();
             self.ret(kind, state);
+            self.null_pointers.returned(state);
+        }
+        if matches!(OP::VALUE, Opcode::HeapRead | Opcode::AuxHeapRead) {
+            self.null_pointers.after_read(state);
         }
         if OP::VALUE == Opcode::NearCall {
             self.depth.enter();

@@ -352,7 +352,11 @@ impl Generator {
         let first = numbers.nth(index).expect("there are eight such instructions");
         let mut code = vec![0; 96];
         code[..8].copy_from_slice(&first.to_be_bytes());
-        let code = Bytes::from(code);
+        self.deploy(code.into())
+    }
+
+    /// A deployment of `code`, which is its own constructor.
+    pub(crate) fn deploy(&mut self, code: Bytes) -> Drawn {
         let words = [B256::ZERO, BytecodeHash::of_era(&code).unwrap().0];
         let input = inputs::call("create(bytes32,bytes32,bytes)", &words, &[]);
         let to = Some(address::CONTRACT_DEPLOYER);

@@ -26,6 +26,15 @@ use lockstep_types::TxStatus;
 
 use crate::{batches::Batch, contracts::contracts_for, run::Run};
 
+/// A constructor that calls with parameters that panic, reads its heap through what that leaves, a
+/// pointer to nothing, and moves the position after it as only a pointer can be moved. If it could,
+/// it reads a slot, which shows in the gas.
+const READS_THROUGH_NOTHING: &str = concat!(
+    "0x0000000203000041000000020003042100000000540104340000000105500370",
+    "000000000600041a000000000000042f00000000000000000000000000000000",
+    "0000000100000000000000000000000000000000000000000000000000000000",
+);
+
 const TXS: usize = 600;
 const SEED: u64 = 1;
 
@@ -52,6 +61,23 @@ fn code_with_an_instruction_for_static_memory_panics_and_nothing_else_does() {
             assert!(matches!(outcome.status, TxStatus::Reverted { .. }), "{outcome:?}");
             run.generator.learn(&drawn, &outcome);
         }
+        run.start_block(&mut batch, open.as_mut(), true);
+        open.seal().unwrap();
+    }
+}
+
+/// `zksync_vm2` makes the position a number, and with it the crates' fast machine.
+#[test]
+fn the_position_after_a_read_through_a_pointer_to_nothing_is_a_pointer() {
+    for recording in recordings_for("reading through a pointer to nothing") {
+        let mut run = Run::after(&recording, SEED);
+        let env = run.env();
+        let mut batch = Batch { blocks: vec![(run.first_block(&env), Vec::new())], env };
+        let mut open = batch.open(&run.shadow, &run.state).unwrap();
+        let drawn = run.generator.deploy(READS_THROUGH_NOTHING.parse().unwrap());
+        batch.blocks[0].1.push(drawn.tx.clone());
+        let outcome = open.run_tx(&drawn.tx).unwrap();
+        assert!(matches!(outcome.status, TxStatus::Reverted { .. }), "{outcome:?}");
         run.start_block(&mut batch, open.as_mut(), true);
         open.seal().unwrap();
     }

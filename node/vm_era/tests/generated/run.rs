@@ -179,12 +179,7 @@ impl Run {
 
     /// Whatever else goes with the version of the template.
     fn follow_version(&mut self) {
-        let version = self.template.version;
         self.generator.has_evm = self.template.base_contracts.evm_emulator.is_some();
-        if version >= ProtocolVersion(31) {
-            self.template.settlement_layer = Some(SettlementLayer::L1(ChainId(9)));
-            self.template.interop_fee = U256::from(7);
-        }
         if self.generator.has_evm {
             // Whether EVM code may be deployed is the chain's admin's to say.
             let allowed = StorageSlot::new(address::CONTRACT_DEPLOYER, word(1));
@@ -242,24 +237,26 @@ impl Run {
         let fee_input =
             FeeInput { fair_pubdata_price: Some(fair_pubdata_price), ..self.template.fee_input };
         let version = self.template.version;
-        let pubdata_params = if rng.gen_bool(0.2) && version >= ProtocolVersion::GATEWAY {
-            let validator = match version.0 {
-                31.. => DaValidator::Scheme(2),
-                _ => DaValidator::Address(Address::ZERO),
-            };
-            PubdataParams { validator, pubdata_type: PubdataType::NoDa }
-        } else if version >= ProtocolVersion(31) {
-            let validator = DaValidator::Scheme(2);
-            PubdataParams { validator, ..self.template.pubdata_params }
-        } else {
-            self.template.pubdata_params
+        let withholds = rng.gen_bool(0.2) && version >= ProtocolVersion::GATEWAY;
+        let pubdata_type =
+            if withholds { PubdataType::NoDa } else { self.template.pubdata_params.pubdata_type };
+        let validator = match version.0 {
+            31.. => scheme(rng, withholds),
+            _ if withholds => DaValidator::Address(Address::ZERO),
+            _ => self.template.pubdata_params.validator,
+        };
+        let (settlement_layer, interop_fee) = match version.0 {
+            31.. => (Some(settlement_layer(rng)), U256::from(rng.gen_range(0..3_u8))),
+            _ => (None, U256::ZERO),
         };
         let env = BatchEnv {
             number: self.head.batch.next(),
             timestamp: UnixSeconds(self.head.timestamp.0 + rng.gen_range(1..5)),
             previous_root: StateRoot(B256::new(rng.r#gen())),
             fee_input,
-            pubdata_params,
+            pubdata_params: PubdataParams { validator, pubdata_type },
+            settlement_layer,
+            interop_fee,
             ..self.template.clone()
         };
         let base_fee = self.own.limits(env.version, &fee_input).unwrap().base_fee_per_gas;
@@ -273,7 +270,9 @@ impl Run {
     pub(crate) fn first_block(&mut self, env: &BatchEnv) -> BlockEnv {
         self.root_count = 0;
         let number = self.head.block.next();
-        let interop_roots = self.interop_roots(number);
+        // An upgrade may be due, and before it there is no contract that takes roots.
+        let interop_roots =
+            if self.due.is_empty() { self.interop_roots(number) } else { Vec::new() };
         BlockEnv {
             number,
             timestamp: env.timestamp,
@@ -438,6 +437,25 @@ impl Run {
         };
         self.report.batches += 1;
     }
+}
+
+/// A commitment scheme for a batch from v31 on. The L1 messenger finds what it is to commit to in
+/// what the operator hands over, so all of it must be there, or the scheme must ask for nothing.
+fn scheme(rng: &mut impl Rng, withholds: bool) -> DaValidator {
+    let (nothing, hash, blobs) = (1, 2, 3);
+    DaValidator::Scheme(if withholds {
+        nothing
+    } else if rng.gen_bool(0.5) {
+        hash
+    } else {
+        blobs
+    })
+}
+
+/// Where a batch from v31 on is settled: as a rule where the one before was.
+fn settlement_layer(rng: &mut impl Rng) -> SettlementLayer {
+    let is_usual = rng.gen_bool(0.9);
+    if is_usual { SettlementLayer::L1(ChainId(9)) } else { SettlementLayer::Gateway(ChainId(506)) }
 }
 
 fn word(number: u64) -> B256 {

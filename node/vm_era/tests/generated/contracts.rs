@@ -4,6 +4,10 @@
 //! version, `v24` to `v31`; in it are `bootloader.bin`, `default-account.bin`, `evm-emulator.bin`
 //! where the version has one, and `0x….bin` for each contract of the genesis, named by its address.
 //! All are plain bytecodes.
+//!
+//! They must fit their bootloader. That of v31 tells the L1 messenger the number of a commitment
+//! scheme where older ones tell it an address, and says the interop fee to whatever is at
+//! `0x1000d`; drafts of its contracts expect something else, and no batch is sealed with them.
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 

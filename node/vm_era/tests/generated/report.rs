@@ -80,6 +80,8 @@ impl Report {
         assert!(self.reverted * 10 > self.txs, "too few revert");
         assert!(self.used_up > 0, "none uses up its gas");
         assert!(self.halted > 0, "no batch was halted");
-        assert!(self.fast_batches > 0, "no batch on the fast machine");
+        // There is no fast machine for later ones.
+        let has_fast = self.versions.keys().any(|version| version.0 <= 29);
+        assert!(self.fast_batches > 0 || !has_fast, "no batch on the fast machine");
     }
 }

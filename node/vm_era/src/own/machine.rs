@@ -29,6 +29,7 @@ use super::{
     logs,
     memory::{Memory, Terms, TxMode, Writes},
     observer::{Depth, Observer},
+    parity::{self, Parity},
     programs::{Code, Key, Programs},
     refund::{RefundTerms, refund},
     static_memory,
@@ -186,7 +187,10 @@ impl Machine {
 
         let mut memory = Memory::new(layout, first_block);
         let writes = memory.open(env, terms);
-        let observer = Observer::new(world.made.clone());
+        let mut observer = Observer::new(world.made.clone());
+        if env.version >= parity::SINCE {
+            observer.parity = Some(Parity::new(world.tell_entries()));
+        }
         let mut machine = Self {
             vm,
             world,
@@ -258,7 +262,7 @@ impl Machine {
     pub(crate) fn take_back(&mut self) {
         self.vm.rollback();
         self.memory.undo_tx();
-        self.observer.depth.start_over();
+        self.observer.start_over();
     }
 
     /// Gives the machine back. All that it ran must have been taken back.

@@ -18,6 +18,7 @@ mod machine;
 mod memory;
 mod null_pointers;
 mod observer;
+mod parity;
 mod precompiles;
 mod programs;
 mod refund;

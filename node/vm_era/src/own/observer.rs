@@ -19,6 +19,7 @@ use zksync_vm2::{
 use super::{
     log_tree::LogTree,
     null_pointers::NullPointers,
+    parity::Parity,
     stepper::{Stepper, is_plain},
     words::{address_of, word_of_address},
     world::MadeCodes,
@@ -66,6 +67,7 @@ pub(crate) struct Observer {
     stepper: Option<Box<Stepper>>,
     pub(crate) log_tree: Option<LogTree>,
     null_pointers: NullPointers,
+    pub(crate) parity: Option<Parity>,
     stop: Option<Stop>,
     pub(crate) was_stopped: bool,
     /// Never read by the machine.
@@ -91,8 +93,7 @@ impl Depth {
         self.now = self.now.saturating_sub(1);
     }
 
-    /// All frames but the first are gone.
-    pub(crate) fn start_over(&mut self) {
+    fn start_over(&mut self) {
         self.now = 0;
     }
 }
@@ -141,6 +142,14 @@ impl Observer {
 
     pub(crate) fn stop_when(&mut self, stop: Stop) {
         self.stop = Some(stop);
+    }
+
+    /// All frames but the first are gone.
+    pub(crate) fn start_over(&mut self) {
+        self.depth.start_over();
+        if let Some(parity) = &mut self.parity {
+            parity.start_over();
+        }
     }
 
     fn is_stop_due(&mut self) -> bool {
@@ -333,6 +342,9 @@ impl Tracer for Observer {
         if matches!(OP::VALUE, Opcode::HeapRead | Opcode::AuxHeapRead) {
             self.null_pointers.before_read(state);
         }
+        if let Some(parity) = &mut self.parity {
+            parity.before(OP::VALUE, state);
+        }
         if let Some(stepper) = &mut self.stepper {
             stepper.before(OP::VALUE, state);
         }
@@ -343,6 +355,9 @@ impl Tracer for Observer {
         &mut self,
         state: &mut S,
     ) -> ShouldStop {
+        if let Some(parity) = &mut self.parity {
+            parity.after(OP::VALUE, state);
+        }
         if let Opcode::FarCall(mode) = OP::VALUE {
             self.depth.enter();
             self.far_call(mode, state);

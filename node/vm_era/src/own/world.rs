@@ -16,6 +16,7 @@ use zksync_vm2::{StorageInterface, StorageSlot as Slot, precompiles::Precompiles
 
 use super::{
     observer::Observer,
+    parity::{Entry, NextEntry},
     precompiles::NativePrecompiles,
     programs::{Code, Key, Programs},
     words::{address_of, b256_of, u256_of},
@@ -59,6 +60,9 @@ pub(crate) struct World {
     pub(crate) programs: Arc<Programs>,
     /// Programs that this batch or call has run. Never iterated.
     local: HashMap<U256, Code>,
+    /// What is known of them, and where the one that is about to be entered is told; `None` if
+    /// nobody asks. Never iterated.
+    entries: Option<(HashMap<U256, Entry>, NextEntry)>,
     /// Bytecodes that came with transactions.
     pub(crate) brought: BTreeMap<BytecodeHash, Bytes>,
     pub(crate) made: MadeCodes,
@@ -75,6 +79,7 @@ impl World {
             known: HashMap::new(),
             programs,
             local: HashMap::new(),
+            entries: None,
             brought: BTreeMap::new(),
             made: MadeCodes::default(),
             fault: None,
@@ -134,6 +139,34 @@ impl World {
         self.fail(fault);
         // A word of zeros is an invalid instruction.
         Bytes::from_static(&[0; 32])
+    }
+
+    /// Tells from now on what is known of a program that is about to be entered.
+    pub(crate) fn tell_entries(&mut self) -> NextEntry {
+        let next = NextEntry::default();
+        self.entries = Some((HashMap::new(), next.clone()));
+        next
+    }
+
+    /// Programs are found by hash alone. That a hash may be run was checked by the machine against
+    /// the state, so code of a deployment that was undone is in the cache but cannot be reached.
+    fn program(&mut self, hash: U256) -> Code {
+        if let Some(code) = self.local.get(&hash) {
+            return code.clone();
+        }
+        let key = Key::Contract(hash);
+        let code = self.programs.get(key).unwrap_or_else(|| {
+            let bytes = self.code(BytecodeHash(b256_of(hash)));
+            if self.fault.is_some() {
+                return zksync_vm2::Program::new(&bytes, false);
+            }
+            self.programs.decode(key, &bytes)
+        });
+        if let Some((entries, _)) = &mut self.entries {
+            entries.insert(hash, Entry::of(code.code_page()));
+        }
+        self.local.insert(hash, code.clone());
+        code
     }
 
     fn read(&mut self, contract: H160, key: U256) -> U256 {
@@ -214,26 +247,18 @@ impl StorageInterface for World {
 }
 
 impl zksync_vm2::World<Observer> for World {
-    /// Programs are found by hash alone. That a hash may be run was checked by the machine against
-    /// the state, so code of a deployment that was undone is in the cache but cannot be reached.
     fn decommit(&mut self, hash: U256) -> Code {
-        if let Some(code) = self.local.get(&hash) {
-            return code.clone();
+        let code = self.program(hash);
+        if let Some((entries, next)) = &self.entries
+            && let Some(entry) = entries.get(&hash)
+        {
+            next.set(*entry);
         }
-        let key = Key::Contract(hash);
-        let code = self.programs.get(key).unwrap_or_else(|| {
-            let bytes = self.code(BytecodeHash(b256_of(hash)));
-            if self.fault.is_some() {
-                return zksync_vm2::Program::new(&bytes, false);
-            }
-            self.programs.decode(key, &bytes)
-        });
-        self.local.insert(hash, code.clone());
         code
     }
 
     fn decommit_code(&mut self, hash: U256) -> Vec<u8> {
-        let code = self.decommit(hash);
+        let code = self.program(hash);
         let mut bytes = Vec::with_capacity(code.code_page().len() * 32);
         for word in code.code_page() {
             bytes.extend_from_slice(b256_of(*word).as_slice());

@@ -81,7 +81,7 @@ fn synced(chain: &Chain, upstreams: &Upstreams, datadir: &Path) -> u32 {
         status["result"][field].as_str().unwrap().parse().unwrap_or(0)
     };
     let mut sealed = 0;
-    node.wait_until("all commitments compared with L1", 120, |node| {
+    node.wait_until("all commitments compared with L1", 600, |node| {
         let status = node.ask_admin("admin_status", &json!([]));
         sealed = number(&status, "sealedBatch");
         // The newest batches need not be committed yet.

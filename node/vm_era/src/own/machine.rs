@@ -556,8 +556,17 @@ impl Machine {
     }
 }
 
+/// The code of a bootloader that could not tell the system context the hash of the batch before.
+const FAILED_TO_SET_PREVIOUS_HASH: u8 = 6;
+
 /// What a bootloader that reverted means by it.
 fn reverted(output: &[u8]) -> Ended {
+    // The crates panic at this one. A request can have it by putting other code there.
+    if let [FAILED_TO_SET_PREVIOUS_HASH, reason @ ..] = output {
+        let reason = VmRevertReason::from(reason);
+        let text = format!("Failed to set previous block hash: {reason}");
+        return Ended::Halted(Halt::UnexpectedVMBehavior(text));
+    }
     match TxRevertReason::parse_error(output) {
         TxRevertReason::TxReverted(reason) => Ended::Reverted(reason),
         TxRevertReason::Halt(halt) => Ended::Halted(halt),
@@ -614,4 +623,20 @@ fn builder(params: &PubdataParams, form: PubdataForm) -> (Box<dyn PubdataBuilder
 /// The newest version that the builders know and that writes pubdata like `version`.
 fn pubdata_version(version: u16) -> ProtocolVersionId {
     ProtocolVersionId::try_from(version.min(29)).unwrap_or(ProtocolVersionId::Version29)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_a_bootloader_says_how_it_ended() {
+        for code in 0..=u8::MAX {
+            for reason in [&[][..], &[0; 3], &[0x08, 0xc3, 0x79, 0xa0]] {
+                let is_reverted =
+                    matches!(reverted(&[&[code], reason].concat()), Ended::Reverted(_));
+                assert_eq!(is_reverted, code == 0, "{code} {reason:?}");
+            }
+        }
+    }
 }

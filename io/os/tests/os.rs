@@ -191,14 +191,21 @@ fn policy() -> u32 {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn background_jobs_give_way_to_all_others() {
+    let idle = std::process::Command::new("chrt").args(["--idle", "0", "true"]).status();
+    if !idle.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: this machine lets no thread give way, or has no chrt");
+        return;
+    }
     let os = os(1, 1);
     let tasks = os.tasks();
     let tasks: &dyn Tasks = &*tasks;
     os.block_on(async {
+        let usual = policy();
         assert_eq!(tasks.compute_in_background("background", |_| policy()).await, Ok(5));
-        assert_eq!(tasks.compute("cpu", |_| policy()).await, Ok(0));
-        assert_eq!(tasks.blocking("disk", policy).await, Ok(0));
+        assert_eq!(tasks.compute("cpu", |_| policy()).await, Ok(usual));
+        assert_eq!(tasks.blocking("disk", policy).await, Ok(usual));
     });
 }
 

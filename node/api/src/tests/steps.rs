@@ -64,16 +64,13 @@ impl Stepping {
         all
     }
 
-    /// Where the answers of one request may take so many bytes before they are shown.
-    fn in_room_for(&self, replay_bytes_max: usize) -> Toy {
+    fn setup(&self) -> Setup {
         let (vm, simulator) = (Arc::new(self.clone()), Arc::new(self.clone()));
-        let config = ApiConfig { replay_bytes_max, ..ApiConfig::default() };
-        Toy::new(Setup { vm, simulator, config, ..Setup::default() })
+        Setup { vm, simulator, ..Setup::default() }
     }
 
     fn toy(&self, serving: Serving) -> Toy {
-        let (vm, simulator) = (Arc::new(self.clone()), Arc::new(self.clone()));
-        Toy::serving(Setup { vm, simulator, ..Setup::default() }, serving)
+        Toy::serving(self.setup(), serving)
     }
 }
 
@@ -268,10 +265,9 @@ fn calls_are_shown_as_well() {
     let bundle = json!({"transactions": [read_five(), read_five()]});
     let many = toy.world.ask("debug_traceCallMany", json!([[bundle], {}, options]));
     assert_eq!(many, json!([[shown, shown]]));
-    let (code, text) = Stepping::default()
-        .in_room_for(40)
-        .world
-        .error("debug_traceCallMany", json!([[bundle], {}, options]));
+    let config = ApiConfig { replay_bytes_max: 40, ..ApiConfig::default() };
+    let toy = Toy::new(Setup { config, ..Stepping::default().setup() });
+    let (code, text) = toy.world.error("debug_traceCallMany", json!([[bundle], {}, options]));
     assert!(code == -32_602 && text.contains("fewer at once"), "{text}");
 }
 

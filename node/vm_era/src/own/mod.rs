@@ -11,6 +11,7 @@ mod caller;
 mod encode;
 mod estimate;
 mod idle;
+mod instruction;
 mod layout;
 mod log_tree;
 mod logs;

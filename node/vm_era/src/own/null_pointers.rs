@@ -6,12 +6,10 @@
 
 use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{
     Operand, RegOrImmFlags, UMA_INCREMENT_FLAG_IDX,
-    decoding::{EncodingModeProduction, VmEncodingMode},
 };
 use zksync_vm2::interface::{CallframeInterface, StateInterface};
 
-/// Instructions in a word of code.
-const IN_WORD: u16 = 4;
+use super::instruction;
 
 /// Keeps next positions pointers where they are.
 #[derive(Debug, Default)]
@@ -49,18 +47,13 @@ impl NullPointers {
 /// The register for the next position, if the instruction reads a heap through a pointer and tells
 /// it.
 fn next_position<S: StateInterface>(state: &mut S) -> Option<u8> {
-    let frame = state.current_frame();
-    let position = frame.program_counter()?;
-    let word = frame.read_contract_code(position / IN_WORD);
-    drop(frame);
-    let instruction = word.0[usize::from(IN_WORD - 1 - position % IN_WORD)];
+    let instruction = instruction::current(&state.current_frame())?;
     let register = |shift: u32| u8::try_from((instruction >> shift) & 0xf).expect("four bits");
     let (source, next) = (register(16), register(28));
     if next == 0 || !state.read_register(source).1 {
         return None;
     }
-    let (parsed, _) =
-        EncodingModeProduction::parse_preliminary_variant_and_absolute_number(instruction);
+    let parsed = instruction::decode(instruction);
     let is_by_register =
         parsed.variant.src0_operand_type == Operand::RegOrImm(RegOrImmFlags::UseRegOnly);
     (is_by_register && parsed.variant.flags[UMA_INCREMENT_FLAG_IDX]).then_some(next)

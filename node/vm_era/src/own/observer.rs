@@ -17,6 +17,7 @@ use zksync_vm2::{
 };
 
 use super::{
+    instruction,
     log_tree::LogTree,
     null_pointers::NullPointers,
     parity::Parity,
@@ -211,12 +212,9 @@ impl Observer {
     fn touch<S: StateInterface>(&mut self, state: &mut S) {
         let Some(touched) = &mut self.touched else { return };
         let frame = state.current_frame();
-        let Some(position) = frame.program_counter() else { return };
+        let Some(instruction) = instruction::current(&frame) else { return };
         let contract = frame.address();
-        let word = frame.read_contract_code(position / 4);
         drop(frame);
-        // Instructions are eight bytes, the first of a word in its highest ones.
-        let instruction = word.0[usize::from(3 - position % 4)];
         let register = u8::try_from((instruction >> 16) & 0xf).expect("four bits");
         touched.insert((contract, state.read_register(register).0));
     }

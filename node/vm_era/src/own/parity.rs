@@ -14,18 +14,17 @@ use lockstep_types::ProtocolVersion;
 use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{
     Condition, ContextOpcode, ImmMemHandlerFlags, LogOpcode, Opcode, OpcodeVariant, Operand,
     RetABI, RetForwardPageType, RetOpcode, UMA_INCREMENT_FLAG_IDX, UMAOpcode,
-    decoding::{EncodingModeProduction, VmEncodingMode},
 };
 use zksync_types::U256;
 use zksync_vm2::interface::{
     CallframeInterface, Flags, Opcode as Running, ReturnType, StateInterface,
 };
 
+use super::instruction::{self, IN_WORD};
+
 /// First version with them.
 pub(crate) const SINCE: ProtocolVersion = ProtocolVersion(31);
 
-/// Instructions in a word of code.
-const IN_WORD: u16 = 4;
 /// A call fills the registers before this one, or leaves nothing in them.
 const FIRST_PARAMETER: u8 = 3;
 
@@ -128,11 +127,8 @@ impl Entry {
     pub(crate) fn of(code: &[U256]) -> Self {
         let instructions = code.iter().flat_map(|word| word.0);
         let mut naming = instructions.filter(|instruction| names_second_output(*instruction));
-        let names_others = naming.any(|instruction| {
-            let (parsed, _) =
-                EncodingModeProduction::parse_preliminary_variant_and_absolute_number(instruction);
-            !has_second_output(&parsed.variant)
-        });
+        let names_others =
+            naming.any(|instruction| !has_second_output(&instruction::decode(instruction).variant));
         Self { words: code.len(), names_others }
     }
 }
@@ -152,22 +148,17 @@ fn has_second_output(variant: &OpcodeVariant) -> bool {
 
 /// The instruction that is about to run. `None` where there is none: after one that panicked, and
 /// behind the end of the code.
-fn instruction<S: StateInterface>(entry: Entry, state: &mut S) -> Option<u64> {
+fn current<S: StateInterface>(entry: Entry, state: &mut S) -> Option<u64> {
     let frame = state.current_frame();
-    let position = frame.program_counter()?;
-    if usize::from(position / IN_WORD) >= entry.words {
-        return None;
-    }
-    let word = frame.read_contract_code(position / IN_WORD);
-    Some(word.0[usize::from(IN_WORD - 1 - position % IN_WORD)])
+    let word = usize::from(frame.program_counter()? / IN_WORD);
+    if word < entry.words { instruction::current(&frame) } else { None }
 }
 
 /// The register to clear after the instruction that is about to run as `running`.
 fn due<S: StateInterface>(running: Running, entry: Entry, state: &mut S) -> Option<Due> {
     let instruction =
-        instruction(entry, state).filter(|instruction| names_second_output(*instruction))?;
-    let (parsed, _) =
-        EncodingModeProduction::parse_preliminary_variant_and_absolute_number(instruction);
+        current(entry, state).filter(|instruction| names_second_output(*instruction))?;
+    let parsed = instruction::decode(instruction);
     let register = parsed.dst1_reg_idx;
     let is_filled = parsed.dst0_reg_idx == register && fills_register(&parsed.variant);
     let is_panic = running == Running::Ret(ReturnType::Panic);
@@ -263,9 +254,8 @@ fn pay_for_memory<S: StateInterface>(entry: Entry, state: &mut S) {
     if state.current_frame().is_near_call() {
         return;
     }
-    let Some(instruction) = instruction(entry, state) else { return };
-    let (parsed, _) =
-        EncodingModeProduction::parse_preliminary_variant_and_absolute_number(instruction);
+    let Some(instruction) = current(entry, state) else { return };
+    let parsed = instruction::decode(instruction);
     if parsed.variant.opcode != Opcode::Ret(RetOpcode::Panic) {
         return;
     }

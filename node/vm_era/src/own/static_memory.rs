@@ -5,19 +5,13 @@
 //! instruction that the code may not use. `zksync_vm2` gives up there instead, which would end the
 //! batch; here the frame panics, and the run goes on.
 
-use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{
-    Opcode, UMAOpcode,
-    decoding::{EncodingModeProduction, VmEncodingMode},
-};
+use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{Opcode, UMAOpcode};
 use zksync_vm2::{
     ExecutionEnd, VirtualMachine,
     interface::{CallframeInterface, StateInterface},
 };
 
-use super::{observer::Observer, world::World};
-
-/// Instructions in a word of code.
-const IN_WORD: u16 = 4;
+use super::{instruction, observer::Observer, world::World};
 
 /// Runs `vm` until it ends or calls the operator.
 pub(super) fn run(
@@ -46,11 +40,10 @@ pub(super) fn run(
 
 /// The price of the instruction that `frame` is at, if it is one of those that are missing.
 fn price_of_missing(frame: impl CallframeInterface) -> Option<u32> {
-    let position = frame.program_counter().filter(|_| !frame.is_kernel())?;
-    let word = frame.read_contract_code(position / IN_WORD);
-    let instruction = word.0[usize::from(IN_WORD - 1 - position % IN_WORD)];
-    let (parsed, _) =
-        EncodingModeProduction::parse_preliminary_variant_and_absolute_number(instruction);
+    if frame.is_kernel() {
+        return None;
+    }
+    let parsed = instruction::decode(instruction::current(&frame)?);
     let is_missing = matches!(
         parsed.variant.opcode,
         Opcode::UMA(UMAOpcode::StaticMemoryRead | UMAOpcode::StaticMemoryWrite)

@@ -14,7 +14,6 @@ use lockstep_types::{Address, B256, Bytes};
 use lockstep_vm::{Step, StepRules, Steps};
 use zksync_multivm::zk_evm_latest::zkevm_opcode_defs::{
     ImmMemHandlerFlags, Operand, RegOrImmFlags,
-    decoding::{EncodingModeProduction, VmEncodingMode},
 };
 use zksync_types::U256;
 use zksync_vm2::interface::{
@@ -23,12 +22,10 @@ use zksync_vm2::interface::{
 };
 
 use super::{
+    instruction,
     observer::returned_bytes,
     words::{address_of, b256_of, number_of},
 };
-
-/// Instructions in a word of code.
-const IN_WORD: u16 = 4;
 
 /// A contract that runs, and has been noted from its first instruction.
 #[derive(Debug, Default)]
@@ -87,11 +84,7 @@ struct Encoded {
 
 impl Encoded {
     fn of(frame: &impl CallframeInterface) -> Option<Self> {
-        let position = frame.program_counter()?;
-        let word = frame.read_contract_code(position / IN_WORD);
-        let raw = word.0[usize::from(IN_WORD - 1 - position % IN_WORD)];
-        let (parsed, _) =
-            EncodingModeProduction::parse_preliminary_variant_and_absolute_number(raw);
+        let parsed = instruction::decode(instruction::current(frame)?);
         let is_immediate = matches!(
             parsed.variant.src0_operand_type,
             Operand::RegOrImm(RegOrImmFlags::UseImm16Only)

@@ -22,9 +22,14 @@ mod run;
 mod sign;
 
 use lockstep_testvectors::recordings_for;
-use lockstep_types::TxStatus;
+use lockstep_types::{Bytes, TxStatus};
 
-use crate::{batches::Batch, contracts::contracts_for, run::Run};
+use crate::{
+    batches::Batch,
+    contracts::contracts_for,
+    generator::{Drawn, Generator},
+    run::Run,
+};
 
 /// A constructor that calls with parameters that panic, reads its heap through what that leaves, a
 /// pointer to nothing, and moves the position after it as only a pointer can be moved. If it could,
@@ -50,36 +55,41 @@ fn setting(name: &str) -> Option<u64> {
 #[test]
 fn code_with_an_instruction_for_static_memory_panics_and_nothing_else_does() {
     for recording in recordings_for("running instructions for static memory") {
-        let mut run = Run::after(&recording, SEED);
-        let env = run.env();
-        let mut batch = Batch { blocks: vec![(run.first_block(&env), Vec::new())], env };
-        let mut open = batch.open(&run.shadow, &run.state).unwrap();
-        for (index, condition) in (0..8).map(|index| (index, 0)).chain((1..8).map(|c| (0, c))) {
-            let drawn = run.generator.static_memory(index, condition);
-            batch.blocks[0].1.push(drawn.tx.clone());
-            let outcome = open.run_tx(&drawn.tx).unwrap();
-            assert!(matches!(outcome.status, TxStatus::Reverted { .. }), "{outcome:?}");
-            run.generator.learn(&drawn, &outcome);
-        }
-        run.start_block(&mut batch, open.as_mut(), true);
-        open.seal().unwrap();
+        let run = Run::after(&recording, SEED);
+        let cases = (0..8).map(|index| (index, 0)).chain((1..8).map(|condition| (0, condition)));
+        all_revert(run, cases, |generator, (index, condition)| {
+            generator.static_memory(index, condition)
+        });
     }
+}
+
+/// Runs what is drawn for `cases` in a batch of its own, on both machines: all of it reverts.
+fn all_revert<T>(
+    mut run: Run,
+    cases: impl IntoIterator<Item = T>,
+    draw: impl Fn(&mut Generator, T) -> Drawn,
+) {
+    let env = run.env();
+    let mut batch = Batch { blocks: vec![(run.first_block(&env), Vec::new())], env };
+    let mut open = batch.open(&run.shadow, &run.state).unwrap();
+    for case in cases {
+        let drawn = draw(&mut run.generator, case);
+        batch.blocks[0].1.push(drawn.tx.clone());
+        let outcome = open.run_tx(&drawn.tx).unwrap();
+        assert!(matches!(outcome.status, TxStatus::Reverted { .. }), "{outcome:?}");
+        run.generator.learn(&drawn, &outcome);
+    }
+    run.start_block(&mut batch, open.as_mut(), true);
+    open.seal().unwrap();
 }
 
 /// `zksync_vm2` makes the position a number, and with it the crates' fast machine.
 #[test]
 fn the_position_after_a_read_through_a_pointer_to_nothing_is_a_pointer() {
     for recording in recordings_for("reading through a pointer to nothing") {
-        let mut run = Run::after(&recording, SEED);
-        let env = run.env();
-        let mut batch = Batch { blocks: vec![(run.first_block(&env), Vec::new())], env };
-        let mut open = batch.open(&run.shadow, &run.state).unwrap();
-        let drawn = run.generator.deploy(READS_THROUGH_NOTHING.parse().unwrap());
-        batch.blocks[0].1.push(drawn.tx.clone());
-        let outcome = open.run_tx(&drawn.tx).unwrap();
-        assert!(matches!(outcome.status, TxStatus::Reverted { .. }), "{outcome:?}");
-        run.start_block(&mut batch, open.as_mut(), true);
-        open.seal().unwrap();
+        let run = Run::after(&recording, SEED);
+        let code: Bytes = READS_THROUGH_NOTHING.parse().unwrap();
+        all_revert(run, [code], Generator::deploy);
     }
 }
 
